@@ -1,0 +1,266 @@
+//! Circuit breaker: a pure state machine over opaque JSON that the host keeps.
+//!
+//! Closed until `failure_threshold` failures in a row, then open; when the interval is over, one probe
+//! goes out (half-open), which closes it or opens it again for twice as long. Each time calls are let
+//! through anew they belong to a new generation; what an older generation reports is ignored. Opens
+//! no connection and reads no clock.
+
+use serde::{Deserialize, Serialize};
+
+use crate::backoff::{RETRY_AFTER_MS_MAX, uniform};
+use crate::types::{BreakerInput, BreakerPhase, BreakerPolicy, BreakerStep, CallReport, Outcome};
+
+/// Version of the persisted state.
+const STATE_VERSION: u32 = 1;
+/// A state of ours is below 200 bytes.
+const STATE_BYTES_MAX: usize = 1024;
+/// Part of a grown interval that jitter may take off: a quarter spreads the probes of many hosts.
+const JITTER_DIVISOR: u64 = 4;
+
+/// What is persisted. Times are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    version: u32,
+    phase: Phase,
+    generation: u64,
+    /// Consecutive failures.
+    failures: u32,
+    /// Open interval without jitter; 0 while closed.
+    interval_ms: u64,
+    /// Since when it is open or the probe is under way.
+    since_ms: u64,
+    /// Open: when a probe may go out.
+    retry_at_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Phase {
+    Closed,
+    Open,
+    HalfOpen,
+    ForcedOpen,
+    Disabled,
+}
+
+impl From<Phase> for BreakerPhase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Closed => BreakerPhase::Closed,
+            Phase::Open => BreakerPhase::Open,
+            Phase::HalfOpen => BreakerPhase::HalfOpen,
+            Phase::ForcedOpen => BreakerPhase::ForcedOpen,
+            Phase::Disabled => BreakerPhase::Disabled,
+        }
+    }
+}
+
+/// A policy that makes sense, whatever was configured.
+struct Rules {
+    failure_threshold: u32,
+    open_ms: u64,
+    open_max_ms: u64,
+    probe_ms: u64,
+}
+
+impl From<&BreakerPolicy> for Rules {
+    fn from(policy: &BreakerPolicy) -> Self {
+        let open_ms = policy.open_ms.max(1);
+        Rules {
+            failure_threshold: policy.failure_threshold.max(1),
+            open_ms,
+            open_max_ms: policy.open_max_ms.max(open_ms),
+            probe_ms: policy.probe_ms.max(1),
+        }
+    }
+}
+
+/// Whether an outcome says that the server is unwell. A refusal is an answer: the server is there.
+fn is_failure(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Delivered | Outcome::Refused | Outcome::Unauthorized => false,
+        Outcome::Overloaded
+        | Outcome::Unreachable
+        | Outcome::TimedOut
+        | Outcome::ServerError
+        | Outcome::Garbled => true,
+    }
+}
+
+/// One step; see the WIT. `entropy` is random bits for the jitter.
+pub fn step(
+    state: &str,
+    policy: &BreakerPolicy,
+    input: BreakerInput,
+    now_ms: u64,
+    entropy: u64,
+) -> BreakerStep {
+    let rules = Rules::from(policy);
+    let (mut state, discarded) = load(state);
+    state.clamp(&rules, now_ms);
+    let previous = state.phase;
+    let mut allowed = false;
+    match input {
+        BreakerInput::Ask => allowed = state.ask(&rules, now_ms),
+        BreakerInput::Report(report) => state.report(&report, &rules, now_ms, entropy),
+        BreakerInput::ForceOpen => state.enter_by_hand(Phase::ForcedOpen, now_ms),
+        BreakerInput::Disable => state.enter_by_hand(Phase::Disabled, now_ms),
+        BreakerInput::Reset => state.enter_by_hand(Phase::Closed, now_ms),
+    }
+    BreakerStep {
+        previous: previous.into(),
+        phase: state.phase.into(),
+        generation: state.generation,
+        allowed,
+        probe: allowed && state.phase == Phase::HalfOpen,
+        failures: state.failures,
+        retry_at_ms: if allowed { 0 } else { state.next_ask_ms(&rules) },
+        state: serde_json::to_string(&state).expect("numbers and names always serialize"),
+        discarded,
+    }
+}
+
+/// The state handed in, or a new one and why.
+fn load(text: &str) -> (State, Option<String>) {
+    if text.is_empty() {
+        return (State::new(), None);
+    }
+    let reason = if text.len() > STATE_BYTES_MAX {
+        "the state is too long"
+    } else {
+        match serde_json::from_str::<State>(text) {
+            Ok(state) if state.version != STATE_VERSION => "the state is of another version",
+            Ok(state) if !state.is_consistent() => "the state contradicts itself",
+            Ok(state) => return (state, None),
+            Err(_) if version_of(text).is_some_and(|version| version != u64::from(STATE_VERSION)) => {
+                "the state is of another version"
+            }
+            Err(_) => "the state cannot be read",
+        }
+    };
+    (State::new(), Some(reason.to_owned()))
+}
+
+/// Version of a state whose other members may be unknown here.
+fn version_of(text: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u64,
+    }
+    serde_json::from_str::<Versioned>(text).ok().map(|versioned| versioned.version)
+}
+
+impl State {
+    fn new() -> Self {
+        State {
+            version: STATE_VERSION,
+            phase: Phase::Closed,
+            generation: 0,
+            failures: 0,
+            interval_ms: 0,
+            since_ms: 0,
+            retry_at_ms: 0,
+        }
+    }
+
+    /// Whether the members fit together, as they do in every state that was written here.
+    fn is_consistent(&self) -> bool {
+        match self.phase {
+            Phase::Closed => self.interval_ms == 0 && self.retry_at_ms == 0,
+            Phase::Open => self.interval_ms > 0 && self.retry_at_ms >= self.since_ms,
+            Phase::HalfOpen => self.interval_ms > 0,
+            Phase::ForcedOpen | Phase::Disabled => self.failures == 0 && self.interval_ms == 0,
+        }
+    }
+
+    /// A clock that was set back must not keep it open for longer than was meant, so what is left of
+    /// the wait is counted from now; and a policy that was changed counts at once.
+    fn clamp(&mut self, rules: &Rules, now_ms: u64) {
+        let wait_ms = self.retry_at_ms.saturating_sub(self.since_ms);
+        self.since_ms = self.since_ms.min(now_ms);
+        if matches!(self.phase, Phase::Open | Phase::HalfOpen) {
+            self.interval_ms = self.interval_ms.clamp(rules.open_ms, rules.open_max_ms);
+        }
+        if self.phase == Phase::Open {
+            let wait_ms = if wait_ms > RETRY_AFTER_MS_MAX { self.interval_ms } else { wait_ms };
+            self.retry_at_ms = self.since_ms.saturating_add(wait_ms);
+        }
+    }
+
+    fn ask(&mut self, rules: &Rules, now_ms: u64) -> bool {
+        match self.phase {
+            Phase::Closed | Phase::Disabled => true,
+            Phase::ForcedOpen => false,
+            Phase::Open | Phase::HalfOpen if now_ms >= self.next_ask_ms(rules) => {
+                // A probe that never came back counts for nothing; its generation is over.
+                self.phase = Phase::HalfOpen;
+                self.generation = self.generation.wrapping_add(1);
+                self.since_ms = now_ms;
+                self.retry_at_ms = 0;
+                true
+            }
+            Phase::Open | Phase::HalfOpen => false,
+        }
+    }
+
+    fn report(&mut self, report: &CallReport, rules: &Rules, now_ms: u64, entropy: u64) {
+        let takes_reports = matches!(self.phase, Phase::Closed | Phase::HalfOpen);
+        if report.generation != self.generation || !takes_reports {
+            return;
+        }
+        if !is_failure(report.outcome) {
+            if self.phase == Phase::HalfOpen {
+                self.enter(Phase::Closed, now_ms);
+            }
+            self.failures = 0;
+            return;
+        }
+        self.failures = self.failures.saturating_add(1);
+        // A server that names a time does not want to be asked before, once is enough.
+        let asked_to_wait = report.outcome == Outcome::Overloaded && report.retry_after_ms.is_some();
+        if self.phase == Phase::HalfOpen || self.failures >= rules.failure_threshold || asked_to_wait {
+            self.open(rules, report.retry_after_ms, now_ms, entropy);
+        }
+    }
+
+    fn open(&mut self, rules: &Rules, retry_after_ms: Option<u64>, now_ms: u64, entropy: u64) {
+        let grown_ms = self.interval_ms.saturating_mul(2).min(rules.open_max_ms);
+        // The first interval is exactly what was configured; only those that grew are spread.
+        let (interval_ms, wait_ms) = if self.phase == Phase::HalfOpen {
+            let spread_ms = uniform(grown_ms / JITTER_DIVISOR, entropy);
+            (grown_ms, (grown_ms - spread_ms).max(rules.open_ms))
+        } else {
+            (rules.open_ms, rules.open_ms)
+        };
+        let asked_ms = retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX);
+        self.enter(Phase::Open, now_ms);
+        self.interval_ms = interval_ms;
+        self.retry_at_ms = now_ms.saturating_add(wait_ms.max(asked_ms));
+    }
+
+    fn enter_by_hand(&mut self, phase: Phase, now_ms: u64) {
+        if self.phase != phase {
+            self.enter(phase, now_ms);
+        }
+        self.failures = 0;
+    }
+
+    fn enter(&mut self, phase: Phase, now_ms: u64) {
+        self.phase = phase;
+        self.generation = self.generation.wrapping_add(1);
+        self.interval_ms = 0;
+        self.since_ms = now_ms;
+        self.retry_at_ms = 0;
+    }
+
+    /// When asking makes sense again.
+    fn next_ask_ms(&self, rules: &Rules) -> u64 {
+        match self.phase {
+            Phase::Closed | Phase::Disabled => 0,
+            Phase::Open => self.retry_at_ms,
+            Phase::HalfOpen => self.since_ms.saturating_add(rules.probe_ms),
+            Phase::ForcedOpen => u64::MAX,
+        }
+    }
+}

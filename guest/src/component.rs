@@ -1,0 +1,78 @@
+//! The exports of the component: reads the clock and the random source, hands everything to the
+//! pure logic. Holds no rule of its own.
+
+use crate::bindings::exports::shelltrack::session::{
+    breaker::Guest as BreakerGuest, events::Guest as EventsGuest, sanitizer::Guest as SanitizerGuest,
+    validator::Guest as ValidatorGuest,
+};
+use crate::bindings::wasi::{clocks::wall_clock, random::random};
+use crate::types::{
+    BackoffPolicy, BreakerInput, BreakerPolicy, BreakerStep, CleanText, EndContext, EndEvent, Policy,
+    PreparedEvent, StartContext, StartEvent, Violation,
+};
+use crate::{backoff, breaker, events, sanitize, validate};
+
+struct Component;
+crate::bindings::export!(Component);
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+fn now_us() -> i64 {
+    let now = wall_clock::now();
+    i64::try_from(now.seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000_000)
+        .saturating_add(i64::from(now.nanoseconds / 1_000))
+}
+
+/// Random bytes; a host that gives fewer than asked gets zeros for the rest.
+fn entropy<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    for (to, from) in bytes.iter_mut().zip(random::get_random_bytes(N as u64)) {
+        *to = from;
+    }
+    bytes
+}
+
+impl EventsGuest for Component {
+    fn build_start(context: StartContext, policy: Policy) -> Result<PreparedEvent, Vec<Violation>> {
+        events::build_start(context, &policy, now_us(), entropy())
+    }
+
+    fn build_end(context: EndContext, policy: Policy) -> Result<PreparedEvent, Vec<Violation>> {
+        events::build_end(context, &policy, now_us(), entropy())
+    }
+
+    fn bind_session(wire: String, session_id: String) -> Result<String, Vec<Violation>> {
+        events::bind_session(&wire, &session_id)
+    }
+}
+
+impl SanitizerGuest for Component {
+    fn sanitize_text(text: String, scalars_max: u32, policy: Policy) -> CleanText {
+        sanitize::sanitize_text(&text, scalars_max, &policy)
+    }
+
+    fn sanitize_json(json: String, policy: Policy) -> Result<CleanText, Vec<Violation>> {
+        sanitize::sanitize_json(&json, &policy)
+    }
+}
+
+impl ValidatorGuest for Component {
+    fn validate_start(json: String, policy: Policy) -> Result<StartEvent, Vec<Violation>> {
+        validate::validate_start(&json, &policy)
+    }
+
+    fn validate_end(json: String, policy: Policy) -> Result<EndEvent, Vec<Violation>> {
+        validate::validate_end(&json, &policy)
+    }
+}
+
+impl BreakerGuest for Component {
+    fn step(state: String, policy: BreakerPolicy, input: BreakerInput, now_ms: u64) -> BreakerStep {
+        breaker::step(&state, &policy, input, now_ms, u64::from_le_bytes(entropy()))
+    }
+
+    fn backoff_delay(policy: BackoffPolicy, attempt: u32, retry_after_ms: Option<u64>) -> u64 {
+        backoff::delay_ms(&policy, attempt, retry_after_ms, u64::from_le_bytes(entropy()))
+    }
+}

@@ -1,0 +1,192 @@
+//! Examples of secrets, rule by rule, and of ordinary text that looks a little like one.
+//!
+//! They are tests of the rules, and what the property tests and fuzz targets plant. Tokens are put
+//! together from halves, so that no scanner of repositories takes this file for a leak. Not part of
+//! the component.
+
+/// Examples of one rule.
+pub struct Example {
+    /// Name of the rule.
+    pub rule: &'static str,
+    /// Text with a secret in it, and what must not be left of it.
+    pub secrets: &'static [(&'static str, &'static str)],
+    /// Ordinary text in which no rule may find anything.
+    pub ordinary: &'static [&'static str],
+}
+
+/// Examples of the rules of `rules`; those of `tokens` are made from their table.
+#[rustfmt::skip]
+pub static EXAMPLES: &[Example] = &[
+    Example {
+        rule: "private-key",
+        secrets: &[
+            (concat!("-----BEGIN RSA PRIV", "ATE KEY-----\nMIIEowIBAAKCAQEA7\nabc=\n-----END RSA PRIVATE KEY-----"), "MIIEowIBAAKCAQEA7"),
+            (concat!("key: -----BEGIN OPENSSH PRIV", "ATE KEY----- b3BlbnNzaC1rZXk cut off"), "b3BlbnNzaC1rZXk"),
+            (concat!("-----BEGIN PRIV", "ATE KEY-----\\nMIIEvQIBADAN\\n-----END PRIVATE KEY-----\\n"), "MIIEvQIBADAN"),
+            (concat!("-----BEGIN PGP PRIV", "ATE KEY BLOCK----- lQOYBF3 -----END PGP PRIVATE KEY BLOCK-----"), "lQOYBF3"),
+            (concat!("PuTTY-User-", "Key-File-3: ssh-rsa Private-Lines: 14 AAABAQC4 Private-MAC: 5f"), "AAABAQC4"),
+        ],
+        ordinary: &["-----BEGIN CERTIFICATE----- MIIDdzCCAl -----END CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----", "----- PRIVATE KEY -----"],
+    },
+    Example {
+        rule: "jwt",
+        secrets: &[
+            (concat!("eyJhbGciOiJIUzI1", "NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w"), "eyJzdWIiOiIxMjM0In0"),
+            (concat!("x=eyJhbGciOiJub25l", "In0.eyJzdWIiOiIxIn0."), "eyJzdWIiOiIxIn0"),
+            (concat!("eyJhbGciOiJSU0EtT0FFUCJ9", ".OKOawDo13gRp2.48V1_ALb6US04U3b.5eym8TW_c8SuK0lt.XFBoMYUZodetZdvT"), "5eym8TW_c8SuK0lt"),
+        ],
+        ordinary: &["eyJ is how base64 of an object begins", "eyJhbGciOiJIUzI1NiJ9", "survey.journey.eye"],
+    },
+    Example {
+        rule: "password-hash",
+        secrets: &[
+            (concat!("root:$6$", "rounds=5000$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO"), "svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO"),
+            (concat!("$2b$", "12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW"), "R9h/cIPz0gi"),
+            (concat!("$argon2id$", "v=19$m=65536,t=3,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub"), "RdescudvJCsgt3ub"),
+        ],
+        ordinary: &["costs $5$ or $6$", "awk '{print $1$2}'", "$HOME/$USER"],
+    },
+    Example {
+        rule: "azure-client-secret",
+        secrets: &[(concat!("abc8", "Q~dEfGhIjKlMnOpQrStUvWxYz0123456789ABCD"), "dEfGhIjKlMnOpQrStUvWxYz")],
+        ordinary: &["abc8Q~short", "~/notes~8Q~"],
+    },
+    Example {
+        rule: "telegram-token",
+        secrets: &[(concat!("bot 110201543:", "AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0"), "AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0")],
+        ordinary: &["12:AA", "address fe80::1:AA00", "mac 00:AA:BB:CC"],
+    },
+    Example {
+        rule: "discord-token",
+        secrets: &[(concat!("MTk4NjIyNDgzNDcxOTI1", "MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs"), "ZnCjm1XVW7vRze4b7Cq4se7kKWs")],
+        ordinary: &["Module.method.call", "org.example.package"],
+    },
+    Example {
+        rule: "aws-secret-key",
+        secrets: &[(concat!("AKIA", "IOSFODNN7EXAMPLE,wJalrXUtnFEMI/K7MDENG/", "bPxRfiCYEXAMPLEKEY"), "wJalrXUtnFEMI/K7MDENG")],
+        ordinary: &["commit 3f786850e387550fdab836ed7e6dc881de23001b", "/usr/share/Application7/DataSets/Number/9x"],
+    },
+    Example {
+        rule: "url-userinfo",
+        secrets: &[
+            ("https://user:hunter2@example.org/x", "hunter2"),
+            ("postgres://app:p%40ss-w0rd@db:5432/main?sslmode=require", "p%40ss-w0rd"),
+            ("amqp://u:p@ss/w0rd#x@host/vhost", "w0rd"),
+            ("redis://:s3cr3t-value@cache:6379/0", "s3cr3t-value"),
+            ("git clone https://Zx81kQ0pR7sT4uVw2yAb@git.example.org/a.git", "Zx81kQ0pR7sT4uVw2yAb"),
+            ("mongodb+srv://root:corr@ct@cluster0.example.net/?w=majority", "corr@ct"),
+        ],
+        ordinary: &[
+            "ssh://git@example.org/repo.git", "http://localhost:8080/@scope/pkg", "https://example.org/a:b/@c",
+            "see https://example.org/~me?mail=a@b.c", "git@example.org:team/repo.git", "https://example.org:8443/x",
+        ],
+    },
+    Example {
+        rule: "webhook-url",
+        secrets: &[
+            (concat!("https://hooks.slack.com/", "services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX"), "XXXXXXXXXXXXXXXXXXXXXXXX"),
+            (concat!("curl https://discord.com/", "api/webhooks/1234/abcdEFGH-ijkl"), "abcdEFGH-ijkl"),
+        ],
+        ordinary: &["https://hooks.slack.com/", "https://discord.com/api/users/1"],
+    },
+    Example {
+        rule: "bearer",
+        secrets: &[("sent Bearer abcdef123456 along", "abcdef123456"), ("Basic dXNlcjpwYXNz0w==", "dXNlcjpwYXNz0w")],
+        ordinary: &["the bearer of bad news", "Basic programming", "a basic understanding of things", "Bearer of 3 rings"],
+    },
+    Example {
+        rule: "key-value",
+        secrets: &[
+            ("password=hunter2", "hunter2"),
+            ("PASSWORD = hunter2", "hunter2"),
+            ("password: hunter2", "hunter2"),
+            ("password2:hunter2", "hunter2"),
+            ("db_password=\"correct horse battery staple\" next", "horse"),
+            ("DB_PASS='correct horse' x", "horse"),
+            ("{\"user\":\"me\",\"password\":\"hunter2\"}", "hunter2"),
+            ("{\\\"apiKey\\\": \\\"hunter2 x\\\", \\\"a\\\": 1}", "hunter2"),
+            ("{'secret': 'hunter2'}", "hunter2"),
+            ("secrets: [\"hunter2\", \"xyzzy\"]", "xyzzy"),
+            ("credentials: {user: me, pass: xyzzy}", "xyzzy"),
+            ("password => 'hunter2'", "hunter2"),
+            ("config[\"password\"] = \"hunter2\"", "hunter2"),
+            ("<password>hunter 2 xyzzy</password>", "xyzzy"),
+            ("--password hunter2 --verbose", "hunter2"),
+            ("--password=hunter2", "hunter2"),
+            ("--api-key hunter2", "hunter2"),
+            ("-token hunter2", "hunter2"),
+            ("export AWS_SECRET_ACCESS_KEY=hunter2/+x", "hunter2"),
+            ("set -gx GITHUB_TOKEN hunter2", "hunter2"),
+            ("setenv API_TOKEN hunter2", "hunter2"),
+            ("machine example.org login me password hunter2", "hunter2"),
+            ("PGPASSWORD=hunter2 psql", "hunter2"),
+            ("Server=db;User Id=sa;Password=hunter2;Database=x", "hunter2"),
+            ("Server=db;Uid=sa;Pwd=hunter2;", "hunter2"),
+            ("AccountName=x;AccountKey=aHVudGVyMg==;EndpointSuffix=core", "aHVudGVyMg"),
+            ("Endpoint=sb://x/;SharedAccessKeyName=k;SharedAccessKey=aHVudGVyMg=", "aHVudGVyMg"),
+            ("https://example.org/?token=hunter2&x=1", "hunter2"),
+            ("https://x.blob/y?sv=2020&sig=aB3%2Fhunter2", "hunter2"),
+            ("https://example.org/cb?code=4a7Bx9Qz&state=1", "4a7Bx9Qz"),
+            ("Authorization: Bearer hunter2", "hunter2"),
+            ("curl -H 'Authorization: Bearer hunter2' https://x", "hunter2"),
+            ("authorization: token hunter2", "hunter2"),
+            ("Authorization: Basic aHVudGVyMg==", "aHVudGVyMg"),
+            ("Authorization: Digest username=\"me\", response=\"hunter2\"", "hunter2"),
+            ("Proxy-Authorization: Basic aHVudGVyMg==", "aHVudGVyMg"),
+            ("X-Api-Key: hunter2", "hunter2"),
+            ("Cookie: theme=dark; sid=hunter2", "hunter2"),
+            ("Set-Cookie: sid=hunter2; Path=/", "hunter2"),
+            ("//registry.npmjs.org/:_authToken=hunter2", "hunter2"),
+            ("key=Zx81kQ0pR7sT4uVw2yAb", "Zx81kQ0pR7sT4uVw2yAb"),
+            ("signature: 9f86d081884c7d659a2feaa0c55ad015", "9f86d081884c7d659a2feaa0c55ad015"),
+            ("password%3Dhunter2", "hunter2"),
+            ("密码 password：hunter2", "hunter2"),
+            ("spring.datasource.password=hunter2", "hunter2"),
+            ("openssl -passin pass:hunter2", "hunter2"),
+            ("gpg --passphrase hunter2 -c x", "hunter2"),
+            ("password=a,b)c]hunter2", "hunter2"),
+            ("pass\u{200B}word=hunter2", "hunter2"),
+            ("p\u{1B}[1massword=hunter2", "hunter2"),
+        ],
+        ordinary: &[
+            "the password is on the wall", "PWD=/home/me", "OLDPWD=/tmp", "token_type=bearer", "max_tokens=4096",
+            "primary_key: id", "key=value", "monkey=banana", "compass: north", "bypass=on", "keyboard: us",
+            "git commit -m 'fix: token parsing'", "passwordless login", "--password-stdin", "--key file.pem",
+            "author: me", "signature=valid", "key: release-2026-candidate-one", "tokens: 12", "secretary: me",
+            "class token::Kind", "set password", "ls --color=auto --sort=time",
+        ],
+    },
+    Example {
+        rule: "option-credentials",
+        secrets: &[
+            ("curl -u me:hunter2 https://x", "hunter2"),
+            ("curl --user me:hunter2 https://x", "hunter2"),
+            ("curl -ume:hunter2 https://x", "hunter2"),
+            ("sshpass -p hunter2 ssh me@x", "hunter2"),
+            ("mysql -uroot -phunter2 db", "hunter2"),
+            ("docker login -u me -p hunter2", "hunter2"),
+            ("redis-cli -a hunter2 ping", "hunter2"),
+            ("smbclient //x/y -U me%hunter2", "hunter2"),
+        ],
+        ordinary: &["docker run -u 1000:1000 x", "ssh -p 2222 host", "mkdir -p a/b", "cp -a x y", "mysql -u root -p db"],
+    },
+];
+
+/// Metadata in which a key tells of a secret: JSON, and what must not be left of it.
+#[rustfmt::skip]
+pub static METADATA: &[(&str, &str)] = &[
+    (r#"{"password":"hunter2"}"#, "hunter2"),
+    (r#"{"Password":12345678}"#, "12345678"),
+    (r#"{"api-key":["hunter2",{"x":"xyzzy"}]}"#, "xyzzy"),
+    (r#"{"credentials":{"user":"me","pin":4711}}"#, "4711"),
+    (r#"{"env":[{"name":"DB_PASSWORD","value":"hunter2"}]}"#, "hunter2"),
+    (r#"{"jwk":{"kty":"RSA","n":"xx","d":"hunter2"}}"#, "hunter2"),
+    (r#"{"auth":"Zx81kQ0pR7sT4uVw2yAb"}"#, "Zx81kQ0pR7sT4uVw2yAb"),
+    (r#"{"pass\u200bword":"hunter2"}"#, "hunter2"),
+    (r#"{"password=hunter2":1}"#, "hunter2"),
+    (r#"{"dsn":"postgres://me:hunter2@db/x"}"#, "hunter2"),
+    (r#"{"argv":["mysql","--password=hunter2"]}"#, "hunter2"),
+    (r#"{"argv":["mysql","--password","hunter2"]}"#, "hunter2"),
+    (r#"{"headers":{"Authorization":"Bearer hunter2"}}"#, "hunter2"),
+    (r#"{"private_key":"-----BEGIN PRIVATE KEY-----\nhunter2"}"#, "hunter2"),
+];

@@ -1,0 +1,127 @@
+//! Cleans metadata: every key and string through the sanitizer, values under telling keys redacted,
+//! size checked. Knows the reserved keys by name, not what they mean.
+
+use crate::json::{self, Json, Object, key_path};
+use crate::limits::{
+    METADATA_BYTES_MAX, METADATA_KEY_SCALARS_MAX, METADATA_STRING_SCALARS_MAX, RESERVED_BYTES_MAX,
+};
+use crate::redact::{MARK, Secrets, Telling};
+use crate::report::Report;
+use crate::sanitize::{self, Cleaned};
+use crate::types::{ChangeKind, Rule};
+
+/// Keys only the component writes, sorted.
+pub(crate) const RESERVED_KEYS: [&str; 5] =
+    ["correlation_id", "event_id", "exit_reason", "exit_status", "origin"];
+
+/// The rule that redacts what stands under a telling key.
+const TELLING_KEY: &str = "telling-key";
+
+/// Cleans `object` and checks its size. `reserved_bytes` is what reserved keys may take beyond
+/// [`METADATA_BYTES_MAX`]. The result counts only if `report` is valid.
+pub(crate) fn clean(
+    object: Object,
+    path: &str,
+    reserved_bytes: usize,
+    secrets: &Secrets<'_>,
+    report: &mut Report,
+) -> Object {
+    let object = Cleaner { secrets, report }.object(object, path, false);
+    let bytes_max = METADATA_BYTES_MAX + reserved_bytes.min(RESERVED_BYTES_MAX);
+    if json::write(&Json::Object(object.clone())).len() > bytes_max {
+        report.violation(
+            path,
+            Rule::TooLarge,
+            format!("must not exceed {bytes_max} bytes of JSON once cleaned"),
+        );
+    }
+    object
+}
+
+/// The private members of a JSON Web Key (RFC 7518, section 6).
+static PRIVATE_JWK_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+struct Cleaner<'a, 'p> {
+    secrets: &'a Secrets<'p>,
+    report: &'a mut Report,
+}
+
+impl Cleaner<'_, '_> {
+    /// `hide`: the object stands under a telling key, so that all of its values are secrets.
+    fn object(&mut self, object: Object, path: &str, hide: bool) -> Object {
+        let members: Vec<_> = object.into_iter().map(|(key, value)| (self.key(&key), key, value)).collect();
+        // Judged by what is left of keys and values, so that the second time comes out like the first.
+        let has =
+            |name: &str| members.iter().find(|(cleaned, ..)| cleaned.text == name).map(|(.., value)| value);
+        let names_secret =
+            ["name", "key"].iter().any(|name| has(name).is_some_and(|v| self.is_telling(v, "")));
+        let is_web_key = has("kty").is_some();
+        let mut clean = Object::new();
+        for (number, (cleaned, key, value)) in members.into_iter().enumerate() {
+            let path = key_path(path, &cleaned.text, number + 1);
+            self.report.touched(&path, &cleaned.touches);
+            if cleaned.text.is_empty() && !key.is_empty() {
+                self.report.violation(&path, Rule::Empty, "nothing is left of the key once it is cleaned");
+            }
+            let telling = self.secrets.telling(&cleaned.text);
+            let hide = hide
+                || telling == Telling::Always
+                || (names_secret && cleaned.text == "value")
+                || (is_web_key && PRIVATE_JWK_MEMBERS.contains(&cleaned.text.as_str()));
+            let value = self.value(value, &path, hide, telling);
+            if clean.insert(cleaned.text, value).is_some() {
+                self.report.violation(&path, Rule::KeyCollision, "is the same as another key once cleaned");
+            }
+        }
+        clean
+    }
+
+    fn key(&self, key: &str) -> Cleaned {
+        sanitize::clean(key, METADATA_KEY_SCALARS_MAX, self.secrets)
+    }
+
+    /// Whether a value is a telling name after `prefix`: `{"name": "DB_PASSWORD", "value": …}`, as
+    /// container tools write an environment, and `["mysql", "--password", …]`.
+    fn is_telling(&self, value: &Json, prefix: &str) -> bool {
+        match value {
+            Json::Text(text) => {
+                let text = sanitize::clean(text, METADATA_STRING_SCALARS_MAX, self.secrets).text;
+                text.starts_with(prefix) && self.secrets.telling(&text) == Telling::Always
+            }
+            _ => false,
+        }
+    }
+
+    fn value(&mut self, value: Json, path: &str, hide: bool, telling: Telling) -> Json {
+        match value {
+            Json::Object(object) => Json::Object(self.object(object, path, hide)),
+            Json::List(list) => {
+                let mut is_argument = false;
+                let items = list.into_iter().enumerate().map(|(at, item)| {
+                    let is_option = self.is_telling(&item, "-");
+                    let hide = hide || (is_argument && !is_option);
+                    is_argument = is_option;
+                    self.value(item, &format!("{path}[{at}]"), hide, telling)
+                });
+                Json::List(items.collect())
+            }
+            Json::Text(text) => Json::Text(self.text(text, path, hide, telling)),
+            Json::Signed(_) | Json::Unsigned(_) | Json::Float(_) if hide => {
+                self.report.change(path, ChangeKind::Redacted, TELLING_KEY);
+                Json::Text(MARK.to_owned())
+            }
+            other => other,
+        }
+    }
+
+    fn text(&mut self, text: String, path: &str, hide: bool, telling: Telling) -> String {
+        let cleaned = sanitize::clean(&text, METADATA_STRING_SCALARS_MAX, self.secrets);
+        let secret = hide || (telling == Telling::WhenRandom && crate::redact::looks_random(&cleaned.text));
+        if secret && !cleaned.text.is_empty() && !crate::redact::is_mark(&cleaned.text) {
+            self.report.change(path, ChangeKind::Redacted, TELLING_KEY);
+            return MARK.to_owned();
+        }
+        self.report.touched(path, &cleaned.touches);
+        cleaned.text
+    }
+}

@@ -1,0 +1,325 @@
+//! Scanners for secrets that a name beside them tells of: `password=…`, `"token": "…"`,
+//! `Authorization: Bearer …`, `--password …`, `?sig=…`, `set -x API_KEY …`, `curl -u user:…`.
+//!
+//! Which names tell is said in `telling`. A value is taken whole, quotes and brackets respected; in
+//! doubt too much is redacted and not too little.
+
+use crate::redact::{Finding, HIDDEN, MARK, Secrets, Telling, looks_random};
+
+/// Bytes of a random-looking value: the longest keys in base64.
+const RANDOM_BYTES_MAX: usize = 1024;
+
+/// Characters of a key.
+fn in_key(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
+/// A word that may be a key, and where it stands.
+struct Key<'t> {
+    text: &'t str,
+    start: usize,
+    end: usize,
+}
+
+impl<'t> Key<'t> {
+    fn name(&self) -> &'t str {
+        self.text.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn before(&self) -> Option<char> {
+        self.text.get(..self.start).and_then(|t| t.chars().next_back())
+    }
+
+    fn is_option(&self) -> bool {
+        self.name().starts_with('-')
+    }
+
+    fn is_query_parameter(&self) -> bool {
+        matches!(self.before(), Some('?' | '&'))
+    }
+
+    fn is_header(&self, header: &str) -> bool {
+        let name = self.name();
+        let at = name.len().checked_sub(header.len());
+        at.and_then(|at| name.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(header))
+    }
+}
+
+fn keys(text: &str) -> impl Iterator<Item = Key<'_>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let start = from + text.get(from..)?.find(in_key)?;
+        let rest = text.get(start..)?;
+        let end = start + rest.find(|c| !in_key(c)).unwrap_or(rest.len());
+        from = end;
+        Some(Key { text, start, end })
+    })
+}
+
+/// Values beside telling keys.
+pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, found: &mut Vec<Finding>) {
+    let mut done = 0;
+    let mut previous = ["", ""];
+    for key in keys(text) {
+        let words = previous;
+        previous = [words[1], key.name()];
+        if key.start < done {
+            continue;
+        }
+        let telling = match secrets.telling(key.name()) {
+            Telling::Not if key.is_query_parameter() && key.name() == "code" => Telling::WhenRandom,
+            telling => telling,
+        };
+        if telling == Telling::Not {
+            continue;
+        }
+        let Some(at) = value_start(&key, words) else { continue };
+        // What is taken only when it looks random need not be followed to the end of the text.
+        let until = if telling == Telling::Always { text.len() } else { at + RANDOM_BYTES_MAX };
+        let Some((start, end)) = value(&key, at, until) else { continue };
+        let secret = text.get(start..end).unwrap_or_default();
+        if is_working_directory(key.name(), secret) {
+            continue;
+        }
+        if telling == Telling::Always
+            || looks_random(secret)
+            || (key.is_query_parameter() && secret.len() >= 8)
+        {
+            found.push(Finding { range: start..end, rule });
+            done = end;
+        }
+    }
+}
+
+/// `PWD` and `OLDPWD` of the environment are no passwords.
+fn is_working_directory(name: &str, value: &str) -> bool {
+    matches!(name, "PWD" | "OLDPWD") && value.starts_with(['/', '~'])
+}
+
+/// Where the value of `key` begins, if what follows makes it a key. `words` are the two before it.
+fn value_start(key: &Key<'_>, words: [&str; 2]) -> Option<usize> {
+    static SEPARATORS: [&str; 11] = ["=>", ":=", "==", "=", ":", "：", "＝", "%3D", "%3d", "%3A", "%3a"];
+    let rest = key.text.get(key.end..)?;
+    if key.before() == Some('<') && rest.starts_with('>') {
+        return Some(key.end + 1);
+    }
+    let closed = rest.trim_start_matches(['\\', '"', '\'', '`', ']', ')']);
+    let spaced = closed.trim_start();
+    if let Some(separator) = SEPARATORS.iter().find(|separator| spaced.starts_with(**separator)) {
+        let value = spaced.get(separator.len()..)?;
+        // `token://…` is a URL and `token::Kind` a path of a program, not a pair.
+        let is_name = *separator == ":" && (value.starts_with("//") || value.starts_with(':'));
+        return (!is_name).then(|| key.text.len() - value.trim_start().len());
+    }
+    let takes_word = key.is_option() || is_assigned_by_word(words);
+    let follows = closed.len() == rest.len() && spaced.len() < rest.len() && !spaced.starts_with("--");
+    (takes_word && follows).then(|| key.text.len() - spaced.len())
+}
+
+/// `set -x TOKEN …`, `setenv TOKEN …`, `config set token …`, `login me password …` (netrc).
+fn is_assigned_by_word(words: [&str; 2]) -> bool {
+    let [first, second] = words;
+    let sets = |word: &str| matches!(word, "set" | "setenv" | "setx" | "add" | "put");
+    sets(second) || (sets(first) && second.starts_with('-')) || first == "login"
+}
+
+/// First and last byte of the value that begins at `at`; nothing for an empty value or a mark.
+fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, usize)> {
+    let text = key.text.get(..key.text.floor_char_boundary(until))?;
+    let rest = text.get(at..)?;
+    let escapes = rest.len() - rest.trim_start_matches('\\').len();
+    let body = rest.get(escapes..)?;
+    let quote = body.chars().next()?;
+    if matches!(quote, '"' | '\'' | '`') {
+        let start = at + escapes + 1;
+        let len = quoted_len(text.get(start..)?, quote, escapes > 0);
+        return (len > 0).then_some((start, start + len));
+    }
+    if is_marked(rest) {
+        return None;
+    }
+    let len = if matches!(quote, '[' | '{') || rest.starts_with("$(") || rest.starts_with("${") {
+        bracketed_len(rest)
+    } else if key.is_header("authorization") {
+        credentials_len(rest)
+    } else if key.is_header("cookie") {
+        rest.find(['"', '\'', '|']).unwrap_or(rest.len())
+    } else {
+        word_len(rest, key.before() == Some('<'))
+    };
+    (len > 0).then_some((at, at + len))
+}
+
+/// Whether a value is a mark already, with nothing of the value left beside it.
+fn is_marked(rest: &str) -> bool {
+    let after = rest.strip_prefix(MARK).or_else(|| rest.strip_prefix(HIDDEN));
+    after.is_some_and(|after| {
+        after.is_empty() || after.starts_with(|c: char| c.is_whitespace() || is_closer(c) || ends_value(c))
+    })
+}
+
+fn is_closer(c: char) -> bool {
+    matches!(c, ',' | ')' | ']' | '}' | '>')
+}
+
+fn ends_value(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '&' | ';')
+}
+
+/// Length up to the closing quote, or of everything where there is none.
+fn quoted_len(text: &str, quote: char, escaped: bool) -> usize {
+    let mut slashes = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '\\' => slashes += 1,
+            _ if c == quote && escaped && slashes > 0 => return at - slashes,
+            _ if c == quote && !escaped && slashes % 2 == 0 => return at,
+            _ => slashes = 0,
+        }
+    }
+    text.len()
+}
+
+/// Length up to the bracket that closes the first one, or of everything where none does.
+fn bracketed_len(text: &str) -> usize {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '[' | '{' | '(' => depth += 1,
+            ']' | '}' | ')' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Length of an unquoted value: to a space, quote, `&` or `;`, to a comma before the next pair, and
+/// without closing brackets at its end.
+fn word_len(text: &str, in_element: bool) -> usize {
+    if in_element {
+        return text.find('<').unwrap_or(text.len());
+    }
+    let word = text.get(..text.find(ends_value).unwrap_or(text.len())).unwrap_or_default();
+    let next_pair = word.match_indices(',').find(|&(at, _)| {
+        let after = word.get(at + 1..).unwrap_or_default();
+        let key = after.len() - after.trim_start_matches(in_key).len();
+        key > 0 && after.get(key..).is_some_and(|rest| rest.starts_with(['=', ':']))
+    });
+    let word = next_pair.and_then(|(at, _)| word.get(..at)).unwrap_or(word);
+    word.trim_end_matches(is_closer).len()
+}
+
+/// Schemes of HTTP authentication that are followed by one word.
+static SCHEMES: [&str; 12] = [
+    "bearer",
+    "basic",
+    "token",
+    "apikey",
+    "api-key",
+    "negotiate",
+    "ntlm",
+    "key",
+    "jwt",
+    "dpop",
+    "oauth",
+    "privatetoken",
+];
+
+/// Length of the credentials of `Authorization` (RFC 9110, section 11.4): scheme and word, or scheme
+/// and parameters up to the end.
+fn credentials_len(text: &str) -> usize {
+    let scheme_len = text.find(ends_value).unwrap_or(text.len());
+    let scheme = text.get(..scheme_len).unwrap_or_default();
+    let rest = text.get(scheme_len..).unwrap_or_default();
+    let space = rest.len() - rest.trim_start().len();
+    let parameters = rest.get(space..).unwrap_or_default();
+    if SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        if is_marked(parameters) {
+            return 0;
+        }
+        return scheme_len + space + word_len(parameters, false);
+    }
+    let has_parameters = parameters.split(ends_value).next().is_some_and(|word| word.contains('='));
+    if space > 0 && has_parameters {
+        return text.find(['`', '|']).unwrap_or(text.len());
+    }
+    word_len(text, false)
+}
+
+/// `Bearer …` and `Basic …` without a key, where what follows looks like a token.
+pub(crate) fn find_bearers(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    const BYTES_MIN: usize = 8;
+    for key in keys(text) {
+        if !["bearer", "basic"].iter().any(|scheme| key.name().eq_ignore_ascii_case(scheme)) {
+            continue;
+        }
+        let rest = text.get(key.end..).unwrap_or_default();
+        let value = rest.trim_start();
+        let len = word_len(value, false);
+        let word = value.get(..len).unwrap_or_default();
+        let machine_made = word.bytes().any(|b| b.is_ascii_digit() || b == b'=');
+        if value.len() < rest.len() && len >= BYTES_MIN && machine_made {
+            let start = text.len() - value.len();
+            found.push(Finding { range: start..start + len, rule });
+        }
+    }
+}
+
+/// Programs whose short option is followed by a password, as a word of its own.
+static PASSWORD_OPTIONS: &[(&str, &str)] = &[
+    ("sshpass", "-p"),
+    ("login", "-p"),
+    ("mongo", "-p"),
+    ("redis-cli", "-a"),
+    ("ldap", "-w"),
+    ("zip", "-P"),
+    ("rabbitmqadmin", "-p"),
+    ("pscp", "-pw"),
+    ("plink", "-pw"),
+];
+
+/// Programs whose `-p` is followed by the password without a space.
+static GLUED_OPTIONS: &[&str] = &["mysql", "mariadb", "sshpass", "7z", "rar"];
+
+/// Credentials in the options of well-known programs: `-u user:password`, `sshpass -p …`,
+/// `mysql -p…`.
+pub(crate) fn find_options(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    let glued = GLUED_OPTIONS.iter().any(|program| text.contains(program));
+    let options: Vec<&str> = PASSWORD_OPTIONS
+        .iter()
+        .filter(|(program, _)| text.contains(program))
+        .map(|&(_, option)| option)
+        .collect();
+    let mut previous = "";
+    for word in text.split_whitespace() {
+        let start = word.as_ptr() as usize - text.as_ptr() as usize;
+        let value = if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U") {
+            password_of_pair(word)
+        } else if let Some(pair) = word.strip_prefix("--user=").or_else(|| word.strip_prefix("-u")) {
+            password_of_pair(pair)
+        } else if options.contains(&previous) {
+            Some(word)
+        } else if glued {
+            word.strip_prefix("-p").filter(|value| !value.starts_with('-'))
+        } else {
+            None
+        };
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            let from = start + (value.as_ptr() as usize - word.as_ptr() as usize);
+            found.push(Finding { range: from..from + value.len(), rule });
+        }
+        previous = word;
+    }
+}
+
+/// The part after the colon, unless it is a group id as in `docker run -u 1000:1000`.
+fn password_of_pair(pair: &str) -> Option<&str> {
+    let (_, password) = pair.split_once([':', '%'])?;
+    let password = password.trim_end_matches(['"', '\'']);
+    (!password.bytes().all(|b| b.is_ascii_digit()) && !password.starts_with("//")).then_some(password)
+}

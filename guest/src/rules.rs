@@ -1,0 +1,34 @@
+//! The table of redaction rules that need more than a prefix (those are in `tokens`), each with
+//! examples that are its tests. The scanners are written by hand: a regex engine would build its
+//! automata anew in each call.
+
+use crate::redact::{Finding, Secrets};
+use crate::{pairs, shapes, tokens, urls};
+
+/// A scanner: looks through a text and points at what it takes for a secret.
+pub(crate) type Find = fn(text: &str, rule: &'static str, secrets: &Secrets<'_>, found: &mut Vec<Finding>);
+
+/// A named rule.
+pub(crate) struct Rule {
+    /// Stable name, told in `change.detail`.
+    pub(crate) name: &'static str,
+    /// Its scanner.
+    pub(crate) find: Find,
+}
+
+/// All rules; the order decides which name is told when findings begin at the same place.
+pub(crate) static RULES: &[Rule] = &[
+    Rule { name: "private-key", find: |t, r, _, f| shapes::find_private_keys(t, r, f) },
+    Rule { name: "jwt", find: |t, r, _, f| shapes::find_jwts(t, r, f) },
+    Rule { name: "token", find: |t, _, _, f| tokens::find(t, f) },
+    Rule { name: "password-hash", find: |t, r, _, f| shapes::find_password_hashes(t, r, f) },
+    Rule { name: "azure-client-secret", find: |t, r, _, f| shapes::find_azure_secrets(t, r, f) },
+    Rule { name: "telegram-token", find: |t, r, _, f| shapes::find_telegram_tokens(t, r, f) },
+    Rule { name: "discord-token", find: |t, r, _, f| shapes::find_discord_tokens(t, r, f) },
+    Rule { name: "aws-secret-key", find: |t, r, _, f| shapes::find_aws_secret_keys(t, r, f) },
+    Rule { name: "url-userinfo", find: |t, r, _, f| urls::find_userinfo(t, r, f) },
+    Rule { name: "webhook-url", find: |t, r, _, f| urls::find_webhooks(t, r, f) },
+    Rule { name: "bearer", find: |t, r, _, f| pairs::find_bearers(t, r, f) },
+    Rule { name: "key-value", find: pairs::find_pairs },
+    Rule { name: "option-credentials", find: |t, r, _, f| pairs::find_options(t, r, f) },
+];

@@ -1,0 +1,148 @@
+//! The examples of every redaction rule, and the rules on planted secrets.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use proptest::prelude::*;
+
+use crate::examples::{EXAMPLES, METADATA};
+use crate::oracles::{check_sanitize_json, check_sanitize_text, open_policy};
+use crate::redact::MARK;
+use crate::rules::RULES;
+use crate::sanitize::{sanitize_json, sanitize_text};
+use crate::tokens::{Body, TOKENS, Token};
+use crate::types::{ChangeKind, Policy};
+
+const MAX: u32 = 4096;
+
+#[test]
+fn every_rule_has_secrets_and_ordinary_text_as_examples() {
+    for rule in RULES.iter().filter(|rule| rule.name != "token") {
+        let example = EXAMPLES.iter().find(|example| example.rule == rule.name);
+        assert!(example.is_some_and(|e| !e.secrets.is_empty() && !e.ordinary.is_empty()), "{}", rule.name);
+    }
+}
+
+#[test]
+fn every_secret_of_the_examples_is_redacted() {
+    for example in EXAMPLES {
+        for (text, secret) in example.secrets {
+            let clean = check_sanitize_text(text, MAX, &open_policy());
+            assert!(!clean.text.contains(secret), "{}: {text:?} became {:?}", example.rule, clean.text);
+            assert!(clean.changes.iter().any(|c| c.kind == ChangeKind::Redacted), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn every_rule_finds_one_of_its_own_examples() {
+    for example in EXAMPLES {
+        let is_told = |text| {
+            let changes = sanitize_text(text, MAX, &open_policy()).changes;
+            changes.iter().any(|change| change.detail == example.rule)
+        };
+        assert!(example.secrets.iter().any(|(text, _)| is_told(text)), "{}", example.rule);
+    }
+}
+
+#[test]
+fn ordinary_text_of_the_examples_is_left_alone() {
+    for example in EXAMPLES {
+        for text in example.ordinary {
+            assert_eq!(sanitize_text(text, MAX, &open_policy()).text, *text, "{}", example.rule);
+        }
+    }
+}
+
+#[test]
+fn every_secret_under_a_telling_key_is_redacted() {
+    for (json, secret) in METADATA {
+        check_sanitize_json(json, &open_policy());
+        let clean = sanitize_json(json, &open_policy()).unwrap();
+        assert!(!clean.text.contains(secret), "{json} became {}", clean.text);
+        assert!(clean.text.contains(MARK), "{json} became {}", clean.text);
+    }
+}
+
+#[test]
+fn ordinary_metadata_is_left_alone() {
+    for json in [
+        r#"{"max_tokens":4096,"token_count":3,"usage":{"tokens":512}}"#,
+        r#"{"key":"value","session_id":"mahavishnu-20261120-091952","use_password":true,"token":null}"#,
+        r#"{"argv":["ls","-la"],"exit_code":0,"ratio":0.25,"name":"Jürgen 你好 🎉"}"#,
+    ] {
+        let clean = sanitize_json(json, &open_policy()).unwrap();
+        assert_eq!(clean.changes, Vec::new(), "{json} became {}", clean.text);
+    }
+}
+
+fn sample(token: &Token, len: usize) -> String {
+    let alphabet = match token.body {
+        Body::Upper => "A2BC3DE4",
+        Body::Hex => "0a1b2c3d",
+        Body::Alnum | Body::Word | Body::Dotted | Body::Base64 => "aB3dE5gH",
+    };
+    token.prefix.chars().chain(alphabet.chars().cycle().take(len)).collect()
+}
+
+#[test]
+fn every_token_of_the_table_is_redacted_under_its_name() {
+    for token in TOKENS {
+        let secret = sample(token, token.body_min);
+        let text = format!("cd x/{secret}; ls");
+        let clean = check_sanitize_text(&text, MAX, &open_policy());
+        assert_eq!(clean.text, format!("cd x/{MARK}; ls"), "{}", token.prefix);
+        assert!(clean.changes.iter().any(|c| TOKENS.iter().any(|t| t.rule == c.detail)), "{clean:?}");
+    }
+}
+
+#[test]
+fn what_is_too_short_for_a_token_is_left_alone() {
+    for token in TOKENS {
+        let text = format!("cd x/{}", sample(token, token.body_min.min(8) - 1));
+        let is_another = TOKENS.iter().any(|t| t.prefix != token.prefix && text.contains(t.prefix));
+        assert!(is_another || sanitize_text(&text, MAX, &open_policy()).text == text, "{text}");
+    }
+}
+
+#[test]
+fn a_prefix_in_the_middle_of_a_word_is_no_token() {
+    for text in ["risk-averse", "desk-abcdefghij0123456789abcdefghij", "mapi-ab", "XAKIAABCDEFGHIJKLMNOP"] {
+        assert_eq!(sanitize_text(text, MAX, &open_policy()).text, text);
+    }
+}
+
+#[test]
+fn keys_and_prefixes_of_the_policy_are_redacted() {
+    let policy = Policy {
+        secret_keys: vec!["Employee-Number".into(), "пароль".into()],
+        secret_prefixes: vec!["acme_".into(), "x".into()],
+        ..open_policy()
+    };
+    let clean = sanitize_text("employee_number=4711 acme_zzz пароль: тайна x1", MAX, &policy);
+    assert_eq!(clean.text, format!("employee_number={MARK} {MARK} пароль: {MARK} x1"));
+    let json = sanitize_json(r#"{"EMPLOYEE.NUMBER":4711,"x":["acme_1"]}"#, &policy).unwrap();
+    assert_eq!(json.text, format!(r#"{{"EMPLOYEE.NUMBER":"{MARK}","x":["{MARK}"]}}"#));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_planted_token_survives_in_no_surroundings(
+        at in 0..TOKENS.len(), before in "(\\PC{0,30}[ /=:\"'(,@]|)", after in "([ \"',;)&]\\PC{0,30}|)", max in 0..200_u32
+    ) {
+        let token = TOKENS.get(at).unwrap();
+        let secret = sample(token, token.body_min);
+        let clean = check_sanitize_text(&format!("{before}{secret}{after}"), max, &open_policy());
+        prop_assert!(!clean.text.contains(&secret), "{}", clean.text);
+    }
+
+    #[test]
+    fn a_planted_example_survives_in_no_surroundings(
+        at in any::<prop::sample::Index>(), before in "([a-z]{0,9}[ ,;])?", after in "([ ,;][a-z]{0,9})?"
+    ) {
+        let all: Vec<_> = EXAMPLES.iter().filter(|e| e.rule != "key-value").flat_map(|e| e.secrets).collect();
+        let (text, secret) = at.get(&all);
+        let clean = check_sanitize_text(&format!("{before}{text}{after}"), MAX, &open_policy());
+        prop_assert!(!clean.text.contains(secret), "{text:?} became {}", clean.text);
+    }
+}

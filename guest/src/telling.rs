@@ -1,0 +1,163 @@
+//! Which names tell that the value beside them is a secret. Looks at names only, never at values.
+
+/// How much the name of a key tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// Nothing.
+    Not,
+    /// The value is a secret if it looks random: `key`, `auth`, `signature`.
+    WhenRandom,
+    /// The value is a secret, whatever it looks like: `password`, `api_key`.
+    Always,
+}
+
+/// Bytes of a folded name that are looked at, from its end; names are told by their ends.
+const FOLDED_BYTES_MAX: usize = 128;
+
+/// Endings of folded names whose value is always a secret.
+static ALWAYS: &[&str] = &[
+    "accesskey",
+    "accountkey",
+    "apikey",
+    "apitoken",
+    "appkey",
+    "authkey",
+    "authorization",
+    "authtoken",
+    "bearer",
+    "clientkey",
+    "connectionstring",
+    "connstr",
+    "contrasena",
+    "cookie",
+    "credential",
+    "credentials",
+    "cryptkey",
+    "decryptionkey",
+    "deploykey",
+    "encryptionkey",
+    "hmackey",
+    "jwt",
+    "kennwort",
+    "licensekey",
+    "masterkey",
+    "mdp",
+    "motdepasse",
+    "oauthtoken",
+    "passcode",
+    "passkey",
+    "passphrase",
+    "passphrases",
+    "passwd",
+    "password",
+    "passwordhash",
+    "passwords",
+    "passwort",
+    "personalaccesstoken",
+    "privatekey",
+    "privkey",
+    "proxyauthorization",
+    "pwd",
+    "refreshtoken",
+    "requirepass",
+    "sasl",
+    "secret",
+    "secretkey",
+    "secretkeybase",
+    "secrets",
+    "secretvalue",
+    "securitytoken",
+    "senha",
+    "servicekey",
+    "sessionkey",
+    "sessiontoken",
+    "sharedaccesskey",
+    "sharedkey",
+    "signingkey",
+    "sshkey",
+    "sshpass",
+    "storagekey",
+    "token",
+    "tokensecret",
+    "userpass",
+    "userpassword",
+    "webhooksecret",
+    "wachtwoord",
+];
+
+/// Endings of folded names whose value is a secret when it looks random.
+static WHEN_RANDOM: &[&str] = &[
+    "auth",
+    "cred",
+    "creds",
+    "hmac",
+    "jsessionid",
+    "key",
+    "keys",
+    "nonce",
+    "otp",
+    "salt",
+    "seed",
+    "sessid",
+    "sid",
+    "sig",
+    "signature",
+    "tokens",
+    "totp",
+    "webhook",
+];
+
+/// Endings that say the contrary of what their last word says.
+static PUBLIC: &[&str] = &[
+    "publickey",
+    "pubkey",
+    "primarykey",
+    "foreignkey",
+    "cachekey",
+    "idempotencykey",
+    "partitionkey",
+    "sortkey",
+    "routingkey",
+    "nexttoken",
+    "pagetoken",
+];
+
+/// Short words that tell only as a word of their own: `db_pass` does, `bypass` does not.
+static WORDS: &[&str] = &["pass", "pw", "psw", "pswd", "passw", "pin", "psk", "pat", "apitok"];
+
+/// How much `name` tells about its value. Case, `-`, `_`, `.` and a number at the end do not count.
+pub(crate) fn telling(name: &str) -> Telling {
+    let name = name.trim_matches(|c: char| !c.is_alphanumeric());
+    let unnumbered = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | '.'));
+    let folded = fold(unnumbered);
+    let ends_in = |list: &[&str]| list.iter().any(|end| folded.ends_with(end));
+    if ends_in(PUBLIC) {
+        Telling::Not
+    } else if ends_in(ALWAYS) || WORDS.contains(&last_word(unnumbered).to_ascii_lowercase().as_str()) {
+        Telling::Always
+    } else if ends_in(WHEN_RANDOM) {
+        Telling::WhenRandom
+    } else {
+        Telling::Not
+    }
+}
+
+/// A name in the form that names are compared in: lower case, without `-`, `_`, `.` and spaces.
+pub(crate) fn fold(name: &str) -> String {
+    let tail = name.get(name.ceil_char_boundary(name.len().saturating_sub(FOLDED_BYTES_MAX))..);
+    let chars = tail.unwrap_or_default().chars();
+    chars.filter(|c| !matches!(c, '-' | '_' | '.' | ' ')).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The last word of a name: after the last separator, or from the last capital after a small letter.
+fn last_word(name: &str) -> &str {
+    let start = name
+        .rfind(|c: char| !c.is_alphanumeric())
+        .map_or(0, |at| at + name.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8));
+    let word = name.get(start..).unwrap_or(name);
+    let bytes = word.as_bytes();
+    let hump = bytes.windows(2).rposition(
+        |pair| matches!(pair, [small, capital] if small.is_ascii_lowercase() && capital.is_ascii_uppercase()),
+    );
+    hump.and_then(|at| word.get(at + 1..)).unwrap_or(word)
+}

@@ -1,0 +1,76 @@
+//! Scanners for secrets in URLs: userinfo (RFC 3986, section 3.2.1) and webhook paths. Query
+//! parameters are pairs like others and found by `pairs`.
+
+use crate::redact::{Finding, looks_random};
+
+/// Bytes of a URL that are looked at: longer ones are no URLs to anybody (browsers stop at 2048), and
+/// text that is nothing but `://` must not be read a thousand times.
+const URL_BYTES_MAX: usize = 2048;
+
+/// Ends a URL in running text.
+fn ends_url(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '|')
+}
+
+/// The password of `scheme://user:password@host`, and a random-looking user name, which is a token.
+pub(crate) fn find_userinfo(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    let mut done = 0;
+    for (at, mark) in text.match_indices("://") {
+        let start = at + mark.len();
+        if start < done {
+            continue;
+        }
+        let rest = text.get(start..text.floor_char_boundary(start + URL_BYTES_MAX)).unwrap_or_default();
+        let url = rest.get(..rest.find(ends_url).unwrap_or(rest.len())).unwrap_or_default();
+        let Some(userinfo) = userinfo(url) else { continue };
+        done = start + userinfo.len();
+        let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+        if !password.is_empty() {
+            let from = start + user.len() + 1;
+            found.push(Finding { range: from..from + password.len(), rule });
+        }
+        if looks_random(user) {
+            found.push(Finding { range: start..start + user.len(), rule });
+        }
+    }
+}
+
+/// What stands before the `@` of the authority. A password may hold an unescaped `@`, `/` or `#`,
+/// against the RFC, so that where there is a password, everything up to the last `@` before the query
+/// belongs to it; what follows the colon is a port only if it is a number.
+fn userinfo(url: &str) -> Option<&str> {
+    let authority = url.get(..url.find(['/', '?', '#']).unwrap_or(url.len()))?;
+    let (user, after) = authority.split_once(':').unwrap_or((authority, ""));
+    let is_port = after.bytes().all(|b| b.is_ascii_digit());
+    if user.contains('@') || is_port {
+        return authority.get(..authority.rfind('@')?);
+    }
+    let query = url.match_indices('?').find(|&(at, _)| {
+        let rest = url.get(at..).unwrap_or_default();
+        rest.find('=').is_some_and(|equals| rest.find('@').is_none_or(|at| equals < at))
+    });
+    let before_query = query.map_or(url, |(at, _)| url.get(..at).unwrap_or(url));
+    before_query.get(..before_query.rfind('@')?)
+}
+
+/// Paths that are the password: whoever knows the URL may post.
+pub(crate) fn find_webhooks(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    static PATHS: [&str; 8] = [
+        "hooks.slack.com/services/",
+        "hooks.slack.com/workflows/",
+        "hooks.slack.com/triggers/",
+        "discord.com/api/webhooks/",
+        "discordapp.com/api/webhooks/",
+        ".webhook.office.com/webhookb2/",
+        "chat.googleapis.com/v1/spaces/",
+        "hooks.zapier.com/hooks/catch/",
+    ];
+    for path in PATHS {
+        for (at, _) in text.match_indices(path) {
+            let start = at + path.len();
+            let rest = text.get(start..text.floor_char_boundary(start + URL_BYTES_MAX)).unwrap_or_default();
+            let len = rest.find(ends_url).unwrap_or(rest.len());
+            found.push(Finding { range: start..start + len, rule });
+        }
+    }
+}
