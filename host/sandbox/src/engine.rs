@@ -1,0 +1,20 @@
+//! The part of the engine's configuration that shapes compiled code, shared by `build.rs` and run
+//! time: what one of them compiles, only an equal configuration of the other may load.
+//!
+//! How instances are allocated and what they may use does not belong here; see `limits` and `sandbox`.
+
+use wasmtime::Config;
+
+/// Configuration for compiling components, and the start of every configuration for running them.
+pub(crate) fn code_config() -> Config {
+    let mut config = Config::new();
+    // Every loop and every function asks whether its time is up (about 20 %; fuel would cost 31 %).
+    config.epoch_interruption(true);
+    // Calls are synchronous; the bookkeeping of concurrent tasks would cost every one of them.
+    config.concurrency_support(false);
+    // Frames are told by name; offsets into the wasm file would only make the code larger.
+    config.generate_address_map(false);
+    // Nothing unwinds through the component's frames: it traps, and wasmtime walks frame pointers.
+    config.native_unwind_info(false);
+    config
+}

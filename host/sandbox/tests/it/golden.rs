@@ -1,0 +1,65 @@
+//! What the built-in component is, against files that change only on purpose. `UPDATE_GOLDEN=1`
+//! writes them anew.
+
+use std::path::Path;
+
+use shelltrack_sandbox::COMPONENT;
+use wit_component::{DecodedWasm, WitPrinter};
+
+/// The component of the binary: code, Unicode tables, and 34 KB of names for the frames of traps.
+const COMPONENT_BYTES_MAX: usize = 512 << 10;
+
+#[track_caller]
+fn check_golden(name: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == actual, "{} differs; the component has now:\n{actual}", path.display());
+}
+
+#[test]
+fn the_component_imports_the_clock_and_the_entropy_and_nothing_else() {
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(COMPONENT).unwrap() else {
+        panic!("not a component");
+    };
+    let imports = resolve.worlds[world].imports.keys();
+    let mut imports: Vec<_> = imports.map(|key| resolve.name_world_key(key) + "\n").collect();
+    imports.sort_unstable();
+    check_golden("imports.txt", &imports.concat());
+}
+
+#[test]
+fn the_contract_of_the_component_is_the_published_one() {
+    let decoded = wit_component::decode(COMPONENT).unwrap();
+    let (resolve, main) = (decoded.resolve(), decoded.package());
+    let mut printer = WitPrinter::default();
+    let nested: Vec<_> = resolve.packages.iter().map(|(id, _)| id).filter(|id| *id != main).collect();
+    printer.print(resolve, main, &nested).unwrap();
+    check_golden("component.wit", &printer.output.to_string());
+}
+
+#[test]
+fn the_component_is_small() {
+    assert!(COMPONENT.len() <= COMPONENT_BYTES_MAX, "{} bytes", COMPONENT.len());
+}
+
+#[test]
+fn the_component_tells_nothing_of_the_machine_that_built_it() {
+    let home = std::env::home_dir().unwrap();
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    for path in [home.join(".cargo"), home.join(".rustup"), workspace.to_owned()] {
+        let path = path.to_str().unwrap().as_bytes();
+        let found = COMPONENT.windows(path.len()).position(|window| window == path);
+        let context = found.map(|at| String::from_utf8_lossy(&COMPONENT[at..COMPONENT.len().min(at + 120)]));
+        assert_eq!(context, None);
+    }
+}
+
+#[test]
+fn traps_can_tell_where_for_the_component_has_names() {
+    let name = b"build_start";
+    assert!(COMPONENT.windows(name.len()).any(|window| window == name));
+}
