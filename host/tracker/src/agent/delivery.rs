@@ -1,0 +1,118 @@
+//! One event's way over one connection: what is sent, and what is remembered before the file goes.
+//! When to try and what to do after a failure is the worker's business.
+
+use std::io;
+
+use shelltrack_sandbox::types::Outcome;
+
+use super::session::OpenSession;
+use super::{Item, Shared};
+use crate::Error;
+use crate::session_buddy::{CallError, SessionBuddy};
+use crate::spool::{Envelope, Kind, Spool, now_us, remove};
+
+/// What became of one attempt.
+pub(super) enum Verdict {
+    /// The server has it, or nobody needs it any more.
+    Done,
+    /// Never.
+    Dead(String),
+    /// Later; the server may be at fault, or the event.
+    Again(CallError),
+}
+
+/// A connection that works, and what it takes to deliver over it.
+pub(super) struct Delivery<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) connection: &'a SessionBuddy,
+}
+
+impl Delivery<'_> {
+    /// Delivers one event, and records on disk that the server has it before the event goes.
+    pub(super) async fn deliver(&self, item: Item) -> Result<Verdict, Error> {
+        let spool = &self.shared.spool;
+        let stored = |error: io::Error| spool.refusal(&error.to_string());
+        let path = spool.event_path(item.key, item.kind);
+        let Some(envelope) = Spool::read_json::<Envelope>(&path).map_err(stored)? else {
+            return Ok(Verdict::Done);
+        };
+        let Some(mut session) = OpenSession::load(spool, item.key).map_err(stored)? else {
+            if item.kind == Kind::Start {
+                return Ok(Verdict::Dead("what was known of its session is gone".to_owned()));
+            }
+            // Known when the event was queued, over by now.
+            return remove(&path).map_err(stored).map(|()| Verdict::Done);
+        };
+        let verdict = match item.kind {
+            Kind::Start => self.deliver_start(&mut session).await,
+            Kind::Gone | Kind::End => self.deliver_end(&mut session, &envelope, item.kind).await?,
+        };
+        if matches!(verdict, Verdict::Done) {
+            session.save(spool).map_err(stored)?;
+            remove(&path).map_err(stored)?;
+            if session.is_forgettable(now_us()) {
+                session.forget(spool).map_err(stored)?;
+            }
+        }
+        Ok(verdict)
+    }
+
+    async fn deliver_start(&self, session: &mut OpenSession) -> Verdict {
+        if session.session_id.is_some() {
+            // An earlier agent delivered it and was killed before it could drop the file.
+            return Verdict::Done;
+        }
+        match self.connection.track_start(&session.wire).await {
+            Ok(session_id) => {
+                session.session_id = Some(session_id);
+                Verdict::Done
+            }
+            Err(error) => Verdict::from(error),
+        }
+    }
+
+    async fn deliver_end(
+        &self,
+        session: &mut OpenSession,
+        envelope: &Envelope,
+        kind: Kind,
+    ) -> Result<Verdict, Error> {
+        let spool = &self.shared.spool;
+        let overtaken = kind == Kind::Gone && spool.event_path(session.key, Kind::End).exists();
+        if session.done || overtaken {
+            return Ok(Verdict::Done);
+        }
+        if session.session_id.is_none() {
+            // The start was delivered, and the file that said so is lost: the start is sent again,
+            // which a server recognises by its event id.
+            match self.deliver_start(session).await {
+                Verdict::Done => session.save(spool).map_err(|error| spool.refusal(&error.to_string()))?,
+                other => return Ok(other),
+            }
+        }
+        let session_id = session.session_id.as_deref().unwrap_or_default();
+        let wire = match self.shared.sandbox.bind_session(&envelope.wire, session_id) {
+            Ok(wire) => wire,
+            Err(error) => return Ok(Verdict::Dead(format!("cannot be bound to the server's id: {error}"))),
+        };
+        Ok(match self.connection.track_end(&wire).await {
+            Ok(()) => {
+                match kind {
+                    Kind::Gone => session.inferred_end_us = Some(now_us()),
+                    _ => session.done = true,
+                }
+                Verdict::Done
+            }
+            Err(error) => Verdict::from(error),
+        })
+    }
+}
+
+impl From<CallError> for Verdict {
+    fn from(error: CallError) -> Self {
+        match error.outcome {
+            Outcome::Refused => Self::Dead(error.message),
+            _ => Self::Again(error),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! When a target may be called: the component decides, this keeps its state in `breaker-ID.json`.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use shelltrack_sandbox::Sandbox;
+use shelltrack_sandbox::types::{
+    BackoffPolicy, BreakerInput, BreakerPhase, BreakerPolicy, BreakerStep, CallReport, Outcome,
+};
+
+use crate::session_buddy::CallError;
+use crate::spool::{Spool, now_us};
+
+/// Three failures in a row open the breaker for a minute: the values Session-Buddy's clients use.
+const BREAKER: BreakerPolicy =
+    BreakerPolicy { failure_threshold: 3, open_ms: 60_000, open_max_ms: 300_000, probe_ms: 60_000 };
+/// Retries before the breaker opens, 1 to 10 s with full jitter, as Session-Buddy's clients do.
+const BACKOFF: BackoffPolicy = BackoffPolicy { base_ms: 1_000, cap_ms: 10_000 };
+/// The wait after a failure when the component's own breaker fails.
+const NATIVE_WAIT_MS: u64 = 60_000;
+
+/// Leave to call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Permit {
+    generation: u64,
+    /// Ask for `health_check` first.
+    pub(super) probe: bool,
+}
+
+/// The breaker of one target.
+pub(super) struct Gate {
+    sandbox: Arc<Sandbox>,
+    path: PathBuf,
+    state: String,
+    phase: BreakerPhase,
+    failures: u32,
+    retry_at_ms: u64,
+}
+
+impl Gate {
+    /// The breaker as it was left, or a new one.
+    pub(super) fn load(spool: &Spool, target_id: &str, sandbox: Arc<Sandbox>) -> Self {
+        let path = spool.root().join(format!("breaker-{target_id}.json"));
+        // What cannot be read is an empty state, which the component takes for a new breaker.
+        let state = fs::read_to_string(&path).unwrap_or_default();
+        Self { sandbox, path, state, phase: BreakerPhase::Closed, failures: 0, retry_at_ms: 0 }
+    }
+
+    /// May a call go out now? Otherwise when to ask again, milliseconds since 1970.
+    pub(super) fn ask(&mut self) -> Result<Permit, u64> {
+        match self.step(BreakerInput::Ask) {
+            Some(step) if step.allowed => Ok(Permit { generation: step.generation, probe: step.probe }),
+            // A component that says no without a time would be asked in a busy loop.
+            Some(step) => Err(step.retry_at_ms.max(now_ms() + 100)),
+            None if now_ms() >= self.retry_at_ms => Ok(Permit { generation: 0, probe: true }),
+            None => Err(self.retry_at_ms),
+        }
+    }
+
+    /// Closes the breaker, since a person wants to know now.
+    pub(super) fn reset(&mut self) {
+        if self.step(BreakerInput::Reset).is_none() {
+            self.retry_at_ms = 0;
+        }
+    }
+
+    /// Tells how a call came out.
+    pub(super) fn report(&mut self, permit: Permit, result: Result<(), &CallError>) {
+        let (outcome, retry_after_ms) = match result {
+            Ok(()) => (Outcome::Delivered, None),
+            Err(error) => (error.outcome, error.retry_after_ms),
+        };
+        let report = CallReport { generation: permit.generation, outcome, retry_after_ms };
+        if self.step(BreakerInput::Report(report)).is_none() {
+            self.retry_at_ms = if result.is_ok() { 0 } else { now_ms() + NATIVE_WAIT_MS };
+        }
+    }
+
+    /// How long to wait before retry number `attempt`, in milliseconds.
+    pub(super) fn backoff_ms(&self, attempt: u32, retry_after_ms: Option<u64>) -> u64 {
+        self.sandbox.backoff_delay(&BACKOFF, attempt, retry_after_ms).unwrap_or(BACKOFF.cap_ms)
+    }
+
+    /// Name of the phase, as `status` shows it.
+    pub(super) fn phase_name(&self) -> &'static str {
+        match self.phase {
+            BreakerPhase::Closed => "closed",
+            BreakerPhase::Open => "open",
+            BreakerPhase::HalfOpen => "half-open",
+            BreakerPhase::ForcedOpen => "forced-open",
+            BreakerPhase::Disabled => "disabled",
+        }
+    }
+
+    fn step(&mut self, input: BreakerInput) -> Option<BreakerStep> {
+        let step = match self.sandbox.breaker_step(&self.state, &BREAKER, input, now_ms()) {
+            Ok(step) => step,
+            Err(error) => {
+                tracing::error!(%error, "the component's breaker failed; a fixed wait takes its place");
+                return None;
+            }
+        };
+        if let Some(reason) = &step.discarded {
+            tracing::warn!(%reason, path = %self.path.display(), "breaker state discarded");
+        }
+        if step.previous != step.phase {
+            tracing::info!(from = ?step.previous, to = ?step.phase, "breaker");
+        }
+        let changed = (step.phase, step.failures) != (self.phase, self.failures) || self.state.is_empty();
+        self.state.clone_from(&step.state);
+        (self.phase, self.failures, self.retry_at_ms) = (step.phase, step.failures, step.retry_at_ms);
+        // Losing this file costs one more try, so it is replaced whole but not forced to disk.
+        if changed && let Err(error) = self.keep() {
+            tracing::warn!(%error, "the breaker's state could not be kept");
+        }
+        Some(step)
+    }
+
+    fn keep(&self) -> io::Result<()> {
+        let tmp = self.path.with_extension("tmp");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&tmp)?;
+        file.write_all(self.state.as_bytes())?;
+        fs::rename(&tmp, &self.path)
+    }
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub(super) fn now_ms() -> u64 {
+    now_us() / 1_000
+}

@@ -1,0 +1,83 @@
+//! What the agent knows of one session, as `open/KEY.json`. Written when its start is first seen and
+//! kept until its end is delivered, so that any agent can go on where another was killed.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Target;
+use crate::process::ProcessId;
+use crate::spool::{Envelope, Kind, Opened, Spool, remove};
+
+/// How long the memory of a session that the agent itself ended is kept: an announced end that
+/// arrives late (a laptop that slept, a frozen container) still replaces the inferred one.
+pub(crate) const KEEP_INFERRED_US: u64 = 24 * 3600 * 1_000_000;
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OpenSession {
+    /// Local key.
+    pub(crate) key: Uuid,
+    /// Where its events go.
+    pub(crate) target: Target,
+    /// The shell.
+    pub(crate) process: ProcessId,
+    /// When the start was accepted, microseconds since 1970.
+    pub(crate) accepted_us: u64,
+    /// Time of the start event, RFC 3339.
+    pub(crate) started_at: String,
+    /// Arguments of `track_session_start`.
+    pub(crate) wire: String,
+    /// The server's id, once it has the start.
+    pub(crate) session_id: Option<String>,
+    /// When the inferred end was delivered, microseconds since 1970.
+    pub(crate) inferred_end_us: Option<u64>,
+    /// The announced end is delivered: only cleaning up is left.
+    pub(crate) done: bool,
+}
+
+impl OpenSession {
+    /// From its start.
+    pub(crate) fn from_start(envelope: &Envelope, opened: &Opened) -> Self {
+        Self {
+            key: envelope.key,
+            target: opened.target.clone(),
+            process: opened.process.clone(),
+            accepted_us: envelope.accepted_us,
+            started_at: envelope.timestamp.clone(),
+            wire: envelope.wire.clone(),
+            session_id: None,
+            inferred_end_us: None,
+            done: false,
+        }
+    }
+
+    /// Reads it back; `None` when there is no such session.
+    pub(crate) fn load(spool: &Spool, key: Uuid) -> io::Result<Option<Self>> {
+        Spool::read_json(&spool.open_path(key))
+    }
+
+    /// Keeps it, durably.
+    pub(crate) fn save(&self, spool: &Spool) -> io::Result<()> {
+        spool.replace_json(&spool.open_path(self.key), self)
+    }
+
+    /// Whether its shell is to be watched.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.done && self.inferred_end_us.is_none()
+    }
+
+    /// Whether nothing more is to be remembered.
+    pub(crate) fn is_forgettable(&self, now_us: u64) -> bool {
+        self.done || self.inferred_end_us.is_some_and(|at| now_us.saturating_sub(at) > KEEP_INFERRED_US)
+    }
+
+    /// Removes what is left of it. The event files go first: as long as they are there, so is this.
+    pub(crate) fn forget(&self, spool: &Spool) -> io::Result<()> {
+        for kind in Kind::ALL {
+            remove(&spool.event_path(self.key, kind))?;
+        }
+        remove(&spool.open_path(self.key))
+    }
+}

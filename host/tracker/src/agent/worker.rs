@@ -1,0 +1,302 @@
+//! Delivers to one target: in the order the events were accepted, one call at a time. What a single
+//! session cannot get through does not hold up the others; what the target refuses is a dead letter.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use shelltrack_sandbox::types::Outcome;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::delivery::{Delivery, Verdict};
+use super::gate::{Gate, Permit, now_ms};
+use super::{Item, Order, Shared, dead};
+use crate::Target;
+use crate::session_buddy::{CallError, SessionBuddy};
+use crate::spool::{Kind, remove};
+use crate::status::TargetStatus;
+
+/// Calls that may fail for one event on a server that is otherwise well, before it is given up: one
+/// poisonous event must not be tried for ever.
+const ATTEMPTS_MAX: u32 = 10;
+/// How long a target is left alone that refuses us or lacks the tools: a person has to act.
+const ATTENTION_WAIT: Duration = Duration::from_secs(30);
+/// Longest pause before asking the breaker again: one opened by hand gives no time of its own.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+/// How long an unused connection stays open; the next shell may come soon.
+const IDLE_CLOSE: Duration = Duration::from_secs(5);
+/// Shortest time between two writes of the target's status while all goes well.
+const STATUS_SPACING: Duration = Duration::from_secs(1);
+
+/// The delivery to one target.
+pub(super) struct Worker {
+    shared: Rc<Shared>,
+    target: Target,
+    incoming: UnboundedReceiver<Order>,
+    waiting: BTreeSet<Item>,
+    /// Sessions that have to wait, until when, and how often they failed.
+    held: HashMap<Uuid, (Instant, u32)>,
+    /// The server asked for that much time (`Retry-After`): nobody here is entitled to less.
+    not_before: Option<Instant>,
+    /// The whole target waits until then.
+    paused_until: Option<Instant>,
+    /// Failures in a row, for the backoff.
+    failures: u32,
+    gate: Gate,
+    connection: Option<SessionBuddy>,
+    status: TargetStatus,
+    status_written: Option<(Instant, TargetStatus)>,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Rc<Shared>, target: Target, incoming: UnboundedReceiver<Order>) -> Self {
+        let gate = Gate::load(&shared.spool, &target.id(), shared.sandbox.clone());
+        let status = TargetStatus::load(&shared.spool, &target);
+        Self {
+            shared,
+            target,
+            incoming,
+            waiting: BTreeSet::new(),
+            held: HashMap::new(),
+            not_before: None,
+            paused_until: None,
+            failures: 0,
+            gate,
+            connection: None,
+            status,
+            status_written: None,
+        }
+    }
+
+    /// Delivers until the agent lets go of the sending side.
+    pub(super) async fn run(mut self) {
+        loop {
+            while let Ok(order) = self.incoming.try_recv() {
+                self.obey(order);
+            }
+            match self.next() {
+                Ok(item) => self.attempt(item).await,
+                Err(until) => {
+                    self.publish(true);
+                    if !self.wait(until).await {
+                        break;
+                    }
+                }
+            }
+        }
+        self.disconnect().await;
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Deliver(item) => _ = self.waiting.insert(item),
+            Order::TryNow if self.not_before.is_some_and(|until| until > Instant::now()) => {}
+            Order::TryNow => {
+                self.gate.reset();
+                self.paused_until = None;
+                self.failures = 0;
+                let now = Instant::now();
+                self.held.values_mut().for_each(|(until, _)| *until = now);
+            }
+        }
+    }
+
+    /// The next event that may go out, or until when there is none.
+    fn next(&self) -> Result<Item, Option<Instant>> {
+        let now = Instant::now();
+        if let Some(until) = self.paused_until.filter(|until| *until > now && !self.waiting.is_empty()) {
+            return Err(Some(until));
+        }
+        let free = |item: &&Item| self.held.get(&item.key).is_none_or(|(until, _)| *until <= now);
+        match self.waiting.iter().find(free) {
+            Some(item) => Ok(*item),
+            None if self.waiting.is_empty() => Err(None),
+            None => Err(self.held.values().map(|(until, _)| *until).filter(|until| *until > now).min()),
+        }
+    }
+
+    /// Waits for an event or for `until`. `false` when there will be no more events.
+    async fn wait(&mut self, until: Option<Instant>) -> bool {
+        let limit = until.unwrap_or_else(|| Instant::now() + IDLE_CLOSE);
+        tokio::select! {
+            order = self.incoming.recv() => order.map(|order| self.obey(order)).is_some(),
+            () = tokio::time::sleep_until(limit), if until.is_some() || self.connection.is_some() => {
+                if until.is_none() {
+                    self.disconnect().await;
+                }
+                true
+            }
+        }
+    }
+
+    async fn attempt(&mut self, item: Item) {
+        let permit = match self.gate.ask() {
+            Ok(permit) => permit,
+            Err(retry_at_ms) => {
+                self.status.retry_at_ms = Some(retry_at_ms);
+                self.pause(Duration::from_millis(retry_at_ms.saturating_sub(now_ms())));
+                return;
+            }
+        };
+        if let Err(error) = self.ready(permit).await {
+            self.target_failed(permit, &error).await;
+            return;
+        }
+        if self.status.needs_attention.is_some() {
+            // It answers, so the breaker has nothing to say; but there is nothing to deliver to.
+            self.gate.report(permit, Ok(()));
+            self.disconnect().await;
+            self.pause(ATTENTION_WAIT);
+            return;
+        }
+        let Some(connection) = &self.connection else { return };
+        match (Delivery { shared: &self.shared, connection }).deliver(item).await {
+            Ok(Verdict::Done) => self.delivered(permit, item),
+            Ok(Verdict::Dead(reason)) => {
+                self.gate.report(permit, Ok(()));
+                self.give_up(item, &reason);
+            }
+            Ok(Verdict::Again(error)) => self.event_failed(permit, item, &error).await,
+            Err(error) => {
+                tracing::error!(%error, "the spool cannot be used");
+                self.gate.report(permit, Ok(()));
+                self.hold(item.key, ATTENTION_WAIT);
+            }
+        }
+    }
+
+    /// A connection that works and offers what we need.
+    async fn ready(&mut self, permit: Permit) -> Result<(), CallError> {
+        if self.connection.as_ref().is_some_and(SessionBuddy::is_closed) {
+            self.disconnect().await;
+        }
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            empty => empty.insert(SessionBuddy::connect(&self.target, &self.shared.embedded).await?),
+        };
+        let offers = connection.offers();
+        self.status.server = Some(offers.server.clone());
+        self.status.tools = Some(offers.tools.clone());
+        self.status.needs_attention = offers.lacks_tracking();
+        if permit.probe && self.status.needs_attention.is_none() {
+            connection.health_check().await?;
+        }
+        Ok(())
+    }
+
+    fn delivered(&mut self, permit: Permit, item: Item) {
+        self.gate.report(permit, Ok(()));
+        self.failures = 0;
+        self.held.remove(&item.key);
+        self.status.last_error = None;
+        self.status.retry_at_ms = None;
+        self.status.last_delivery_ms = Some(now_ms());
+        self.finish(item);
+        self.publish(false);
+    }
+
+    /// The target as a whole did not answer.
+    async fn target_failed(&mut self, permit: Permit, error: &CallError) {
+        self.gate.report(permit, Err(error));
+        self.disconnect().await;
+        let asked = error.retry_after_ms.map(|ms| Duration::from_millis(ms).min(PAUSE_MAX));
+        self.not_before = asked.map(|wait| Instant::now() + wait);
+        let wait = match error.outcome {
+            Outcome::Unauthorized => {
+                self.status.needs_attention = Some(error.message.clone());
+                ATTENTION_WAIT
+            }
+            _ => Duration::from_millis(self.gate.backoff_ms(self.failures, error.retry_after_ms)),
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.status.last_error = Some(error.message.clone());
+        tracing::warn!(target_server = %self.target, %error, outcome = ?error.outcome, "not reached");
+        self.pause(wait);
+    }
+
+    /// The target answers, and this event did not get through.
+    async fn event_failed(&mut self, permit: Permit, item: Item, error: &CallError) {
+        let about_target =
+            matches!(error.outcome, Outcome::Unreachable | Outcome::Unauthorized | Outcome::Overloaded);
+        if about_target {
+            return self.target_failed(permit, error).await;
+        }
+        self.gate.report(permit, Err(error));
+        let attempts = self.held.get(&item.key).map_or(0, |(_, attempts)| *attempts) + 1;
+        self.status.last_error = Some(error.message.clone());
+        if attempts >= ATTEMPTS_MAX {
+            self.give_up(item, &format!("given up after {attempts} attempts: {}", error.message));
+        } else {
+            let wait = self.gate.backoff_ms(attempts - 1, error.retry_after_ms);
+            self.held.insert(item.key, (Instant::now() + Duration::from_millis(wait), attempts));
+        }
+        // After a timeout or garbage nobody knows what the next bytes belong to.
+        self.disconnect().await;
+        self.publish(true);
+    }
+
+    /// Makes the event a dead letter. A dead start takes the rest of its session along.
+    fn give_up(&mut self, item: Item, reason: &str) {
+        tracing::warn!(key = %item.key, kind = ?item.kind, reason, "dead letter");
+        let kinds = if item.kind == Kind::Start { &Kind::ALL[..] } else { &[item.kind][..] };
+        for kind in kinds {
+            if let Err(error) = dead::bury(&self.shared.spool, &self.shared.sandbox, item.key, *kind, reason)
+            {
+                tracing::error!(%error, "a dead letter could not be kept; it stays in the queue");
+                return self.hold(item.key, ATTENTION_WAIT);
+            }
+        }
+        if let Err(error) = remove(&self.shared.spool.open_path(item.key)) {
+            tracing::error!(%error, "a dead session could not be forgotten");
+        }
+        self.held.remove(&item.key);
+        let gone: Vec<Item> = self
+            .waiting
+            .iter()
+            .filter(|other| other.key == item.key && kinds.contains(&other.kind))
+            .copied()
+            .collect();
+        gone.into_iter().for_each(|item| self.finish(item));
+        self.shared.forget(item.key);
+        self.publish(true);
+    }
+
+    fn finish(&mut self, item: Item) {
+        self.waiting.remove(&item);
+        self.shared.finished(item.key, item.kind);
+    }
+
+    fn hold(&mut self, key: Uuid, wait: Duration) {
+        let attempts = self.held.get(&key).map_or(0, |(_, attempts)| *attempts);
+        self.held.insert(key, (Instant::now() + wait, attempts));
+    }
+
+    fn pause(&mut self, wait: Duration) {
+        let wait = wait.min(PAUSE_MAX);
+        self.paused_until = Some(Instant::now() + wait);
+        self.status.retry_at_ms =
+            Some(now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
+    }
+
+    async fn disconnect(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
+        }
+    }
+
+    /// Shows the target as it is now, when it changed. `now` for everything but routine deliveries.
+    fn publish(&mut self, now: bool) {
+        self.status.breaker = self.gate.phase_name().to_owned();
+        if let Some((at, status)) = &self.status_written
+            && (*status == self.status || (!now && at.elapsed() < STATUS_SPACING))
+        {
+            return;
+        }
+        if let Err(error) = self.status.save(&self.shared.spool) {
+            tracing::warn!(%error, "the target's status could not be published");
+        }
+        self.status_written = Some((Instant::now(), self.status.clone()));
+    }
+}

@@ -1,0 +1,22 @@
+//! The emitting side: what a shell says becomes a durable file, and an agent delivers it.
+//!
+//! A shell's process only ever calls [`Tracker`]: build the event in the sandbox, write one file,
+//! make sure that an agent runs. Everything that can wait, fail or block is in [`agent`].
+//! This crate knows nothing of the server's store; the embedded server comes in as a transport.
+
+pub mod agent;
+mod error;
+mod process;
+pub mod session_buddy;
+mod spool;
+mod status;
+mod surroundings;
+mod target;
+mod tracker;
+
+pub use agent::AgentCommand;
+pub use error::Error;
+pub use status::{FlushReport, LocalSession, Status, TargetStatus};
+pub use surroundings::surroundings;
+pub use target::Target;
+pub use tracker::{Config, Session, ShellEnd, Tracker};

@@ -1,0 +1,290 @@
+//! The spool: the whole truth about what was accepted and is not yet delivered, readable with `ls`
+//! and `cat`.
+//!
+//! ```text
+//! spool-MACHINE-NAMESPACE/      0700, of the effective user
+//!   tmp/                        files being written
+//!   new/KEY.{start,gone,end}.json   accepted events; they stay until the server has them
+//!   open/KEY.json               what the agent knows of a session
+//!   dead/KEY.{start,…}.json     dead letters, with the reason
+//!   target-ID.json              what the agent last saw of a target
+//!   breaker-ID.json             its breaker
+//!   agent.json, *.lock          the agent
+//!   fill.json, refused          how full the spool is; a byte for each start refused
+//! ```
+//!
+//! A shell's process writes one file and reads no directory. Nothing here talks to anybody.
+
+mod envelope;
+mod file;
+mod place;
+mod watch;
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+pub(crate) use envelope::{Envelope, FORMAT, Kind, Opened, now_us};
+pub(crate) use file::remove;
+pub(crate) use watch::{Seen, watch_new};
+
+use crate::Error;
+
+/// Waiting events at which a new start is refused: a day of a hundred shells a minute, twice.
+pub(crate) const EVENTS_MAX: u64 = 250_000;
+/// Waiting bytes at which a new start is refused: what a home with a quota can spare.
+pub(crate) const BYTES_MAX: u64 = 512 << 20;
+
+/// Age at which a file in `tmp/` belongs to a writer that was killed: a write takes milliseconds.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// How full the spool is, as the agent last published it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fill {
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A spool directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Spool {
+    root: PathBuf,
+}
+
+impl Spool {
+    /// Opens (and makes) the spool of this machine and pid namespace below `state_dir`.
+    pub(crate) fn open(state_dir: &Path) -> Result<Self, Error> {
+        make_state_dir(state_dir)?;
+        Self::at(state_dir.join(place::spool_name()))
+    }
+
+    /// Opens (and makes) the spool at exactly this path.
+    pub(crate) fn at(root: PathBuf) -> Result<Self, Error> {
+        let spool = Self { root };
+        file::private_directory(&spool.root)?;
+        for part in ["tmp", "new", "open", "dead"] {
+            file::private_directory(&spool.root.join(part))?;
+        }
+        Ok(spool)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn new_dir(&self) -> PathBuf {
+        self.root.join("new")
+    }
+
+    pub(crate) fn event_path(&self, key: Uuid, kind: Kind) -> PathBuf {
+        self.root.join("new").join(kind.file_name(key))
+    }
+
+    pub(crate) fn open_path(&self, key: Uuid) -> PathBuf {
+        self.root.join("open").join(format!("{key}.json"))
+    }
+
+    pub(crate) fn dead_path(&self, key: Uuid, kind: Kind) -> PathBuf {
+        self.root.join("dead").join(kind.file_name(key))
+    }
+
+    /// Accepts an event: durable when this returns. `false` when the session has that event already.
+    pub(crate) fn accept(&self, envelope: &Envelope, kind: Kind) -> Result<bool, Error> {
+        match self.write_json(&self.event_path(envelope.key, kind), envelope, false) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(self.refusal(&format!("the event cannot be stored: {error}"))),
+        }
+    }
+
+    /// Replaces a state file atomically and durably.
+    pub(crate) fn replace_json(&self, path: &Path, value: &impl Serialize) -> io::Result<()> {
+        self.write_json(path, value, true)
+    }
+
+    fn write_json(&self, path: &Path, value: &impl Serialize, replace: bool) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(value)?;
+        bytes.push(b'\n');
+        let tmp = self.root.join("tmp").join(Uuid::new_v4().to_string());
+        file::write_durably(&tmp, path, &bytes, replace)
+    }
+
+    /// Reads a JSON file of the spool; `None` when there is none.
+    pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+        match file::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes what killed writers left in `tmp/`.
+    pub(crate) fn sweep(&self) {
+        let tmp = self.root.join("tmp");
+        for name in self.names("tmp").unwrap_or_default() {
+            let path = tmp.join(name);
+            let written = path.symlink_metadata().and_then(|file| file.modified());
+            let age = written.ok().and_then(|written| written.elapsed().ok());
+            if age.is_some_and(|age| age > ABANDONED)
+                && let Err(error) = remove(&path)
+            {
+                tracing::warn!(%error, path = %path.display(), "an abandoned file stays");
+            }
+        }
+    }
+
+    /// Whether a session of that key was accepted here and may still be ended.
+    pub(crate) fn knows(&self, key: Uuid) -> bool {
+        // In this order: the agent writes open/ before it drops the start from new/.
+        self.event_path(key, Kind::Start).exists()
+            || self.open_path(key).exists()
+            || self.dead_path(key, Kind::Start).exists()
+    }
+
+    /// Events that wait, in no order. Files that are not ours are left out.
+    pub(crate) fn waiting(&self) -> io::Result<Vec<(Uuid, Kind)>> {
+        Ok(self.names("new")?.iter().filter_map(|name| Kind::parse(name)).collect())
+    }
+
+    /// Names of the dead letters, in no order.
+    pub(crate) fn dead_letters(&self) -> io::Result<Vec<String>> {
+        let mut names = self.names("dead")?;
+        names.retain(|name| Kind::parse(name).is_some());
+        Ok(names)
+    }
+
+    /// Names in one of the spool's directories, in no order.
+    pub(crate) fn names(&self, part: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.root.join(part)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    /// How full the spool is, as last published; empty when nobody ever did.
+    pub(crate) fn fill(&self) -> Fill {
+        Self::read_json(&self.root.join("fill.json")).ok().flatten().unwrap_or_default()
+    }
+
+    /// Publishes how full the spool is, for shells that must not read the directory.
+    pub(crate) fn publish_fill(&self, fill: Fill) -> io::Result<()> {
+        self.replace_json(&self.root.join("fill.json"), &fill)
+    }
+
+    /// Refuses a start when the spool is full, and counts the refusal.
+    pub(crate) fn admit_start(&self) -> Result<(), Error> {
+        let Fill { events, bytes } = self.fill();
+        if events < EVENTS_MAX && bytes < BYTES_MAX {
+            return Ok(());
+        }
+        // One appended byte is one refusal: atomic without a lock, and counted by the file's size.
+        let counter =
+            OpenOptions::new().append(true).create(true).mode(0o600).open(self.root.join("refused"));
+        if let Err(error) = counter.and_then(|mut file| file.write_all(b".")) {
+            tracing::warn!(%error, "a refused start could not be counted");
+        }
+        Err(Error::SpoolFull { events, bytes })
+    }
+
+    /// Starts refused so far.
+    pub(crate) fn refused(&self) -> u64 {
+        fs::metadata(self.root.join("refused")).map_or(0, |metadata| metadata.len())
+    }
+
+    pub(crate) fn refusal(&self, reason: &str) -> Error {
+        Error::Spool { path: self.root.clone(), reason: reason.to_owned() }
+    }
+}
+
+/// Makes the directory of spools. Whoever owns the place it lies in must be us or root: otherwise
+/// `sudo` with somebody's HOME would leave directories there that their owner cannot use.
+fn make_state_dir(path: &Path) -> Result<(), Error> {
+    let refuse = |reason: String| Error::Spool { path: path.to_owned(), reason };
+    if !path.is_absolute() {
+        return Err(refuse("is not an absolute path".to_owned()));
+    }
+    let there = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(path);
+    let metadata = fs::metadata(there).map_err(|error| refuse(error.to_string()))?;
+    if metadata.uid() != 0 || there == path {
+        file::refuse_foreign(there, &metadata)?;
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| refuse(format!("cannot be made: {error}")))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+mod tests {
+    use super::*;
+
+    fn envelope(key: Uuid) -> Envelope {
+        Envelope {
+            format: FORMAT,
+            key,
+            accepted_us: 1,
+            event_id: Uuid::new_v4().to_string(),
+            timestamp: "2026-11-20T09:19:52Z".to_owned(),
+            wire: "{}".to_owned(),
+            opened: None,
+        }
+    }
+
+    #[test]
+    fn an_event_is_accepted_once_and_leaves_nothing_behind_in_tmp() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path()).unwrap();
+        let key = Uuid::new_v4();
+        assert!(spool.accept(&envelope(key), Kind::End).unwrap());
+        assert!(!spool.accept(&envelope(key), Kind::End).unwrap());
+        assert_eq!(spool.waiting().unwrap(), [(key, Kind::End)]);
+        assert!(spool.names("tmp").unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_spool_is_private_even_when_it_was_made_open() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path()).unwrap();
+        fs::set_permissions(spool.root(), fs::Permissions::from_mode(0o755)).unwrap();
+        let again = Spool::open(home.path()).unwrap();
+        assert_eq!(fs::metadata(again.root()).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_file_in_place_of_the_spool_is_named_in_the_error() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join(place::spool_name()), "x").unwrap();
+        let error = Spool::open(home.path()).unwrap_err().to_string();
+        assert!(error.contains("not a directory"), "{error}");
+    }
+
+    #[test]
+    fn only_names_we_write_are_taken_for_events() {
+        let key = Uuid::new_v4();
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(&kind.file_name(key)), Some((key, kind)));
+        }
+        for name in ["", "x.start.json", &format!("{}.start.json", key.simple()), &format!("{key}.start")] {
+            assert_eq!(Kind::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_full_spool_refuses_a_start_and_counts_it() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path()).unwrap();
+        spool.admit_start().unwrap();
+        spool.publish_fill(Fill { events: EVENTS_MAX, bytes: 0 }).unwrap();
+        assert!(matches!(spool.admit_start(), Err(Error::SpoolFull { .. })));
+        assert_eq!(spool.refused(), 1);
+    }
+}

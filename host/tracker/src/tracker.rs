@@ -1,0 +1,139 @@
+//! The API of a shell's process: build the event in the sandbox, write one file, make sure that an
+//! agent runs. No network, no lock, no directory scan.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use shelltrack_sandbox::types::{EndContext, ExitReason, Policy, PreparedEvent, StartContext};
+use shelltrack_sandbox::{Error as SandboxError, Sandbox};
+use uuid::Uuid;
+
+use crate::agent::{AgentCommand, ensure};
+use crate::process::ProcessId;
+use crate::spool::{Envelope, Kind, Opened, Spool};
+use crate::{Error, Target};
+
+/// What a tracker needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Directory of spools, usually `$XDG_STATE_HOME/shelltrack`; the spool of this machine and pid
+    /// namespace is made inside it.
+    pub state_dir: PathBuf,
+    /// Where events of sessions started now go.
+    pub target: Target,
+    /// What is redacted beyond the built-in rules.
+    pub policy: Policy,
+    /// How an agent is started; `None` leaves delivery to one that runs already.
+    pub agent: Option<AgentCommand>,
+}
+
+/// How a shell ended, as its parent or it itself knows.
+#[derive(Clone, Debug)]
+pub struct ShellEnd {
+    /// Exit status, 128 + signal for a killed one, where known.
+    pub exit_status: Option<i32>,
+    /// `Exited`, `Signaled` or `Unknown`.
+    pub exit_reason: ExitReason,
+}
+
+/// Records shells in the spool of this user and machine.
+pub struct Tracker {
+    pub(crate) config: Config,
+    pub(crate) spool: Spool,
+    sandbox: Arc<Sandbox>,
+}
+
+/// An open session.
+pub struct Session<'a> {
+    tracker: &'a Tracker,
+    key: Uuid,
+    key_text: String,
+    started_at: Option<String>,
+}
+
+impl Tracker {
+    /// Opens (and makes, 0700) the spool.
+    pub fn open(config: Config, sandbox: Arc<Sandbox>) -> Result<Self, Error> {
+        let spool = Spool::open(&config.state_dir)?;
+        Ok(Self { config, spool, sandbox })
+    }
+
+    /// What [`Self::start`] would refuse, without recording anything.
+    pub fn check(&self, context: &StartContext) -> Result<(), Error> {
+        self.build_start(context).map(drop)
+    }
+
+    /// Records that a shell opened. The event is durable when this returns.
+    ///
+    /// `context.correlation_id`, where given, becomes the session's key; otherwise one is made.
+    pub fn start(&self, mut context: StartContext) -> Result<Session<'_>, Error> {
+        let key_text = context.correlation_id.get_or_insert_with(|| Uuid::new_v4().to_string()).clone();
+        let prepared = self.build_start(&context)?;
+        // The component accepted it as a UUID v4, so this cannot fail with the standard one.
+        let key = Uuid::try_parse(&key_text).map_err(|_| Error::UnknownSession(key_text.clone()))?;
+        self.spool.admit_start()?;
+        let started_at = Some(prepared.timestamp.clone());
+        let opened = Opened { target: self.config.target.clone(), process: ProcessId::of(context.pid) };
+        self.spool.accept(&Envelope::new(key, prepared, Some(opened)), Kind::Start)?;
+        self.wake_agent();
+        Ok(Session { tracker: self, key, key_text: key.to_string(), started_at })
+    }
+
+    /// The session of that key, which was accepted here earlier.
+    pub fn session(&self, key: &str) -> Result<Session<'_>, Error> {
+        let unknown = || Error::UnknownSession(key.chars().filter(|c| !c.is_control()).take(64).collect());
+        let uuid = Uuid::try_parse(key).map_err(|_| unknown())?;
+        if !self.spool.knows(uuid) {
+            return Err(unknown());
+        }
+        Ok(Session { tracker: self, key: uuid, key_text: uuid.to_string(), started_at: None })
+    }
+
+    fn build_start(&self, context: &StartContext) -> Result<PreparedEvent, Error> {
+        self.sandbox.build_start(context, &self.config.policy).map_err(Error::from)
+    }
+
+    /// Makes sure that an agent runs. That none could be started is no error of the event, which is
+    /// safe; the next call tries again, and `status` tells.
+    pub(crate) fn wake_agent(&self) {
+        if let Some(command) = &self.config.agent
+            && let Err(error) = ensure(&self.spool, command)
+        {
+            tracing::warn!(%error, "no agent could be started");
+        }
+    }
+}
+
+impl Session<'_> {
+    /// The local key: a UUID v4.
+    pub fn key(&self) -> &str {
+        &self.key_text
+    }
+
+    /// Records that the shell ended. The event is durable when this returns. A second end of the
+    /// same session changes nothing.
+    pub fn end(self, end: ShellEnd) -> Result<(), Error> {
+        let context = EndContext {
+            exit_status: end.exit_status,
+            exit_reason: end.exit_reason,
+            metadata: String::new(),
+            correlation_id: Some(self.key_text),
+            started_at: self.started_at,
+            event_id: None,
+            timestamp: None,
+        };
+        let prepared = self.tracker.sandbox.build_end(&context, &self.tracker.config.policy)?;
+        self.tracker.spool.accept(&Envelope::new(self.key, prepared, None), Kind::End)?;
+        self.tracker.wake_agent();
+        Ok(())
+    }
+}
+
+impl From<SandboxError> for Error {
+    fn from(error: SandboxError) -> Self {
+        match error {
+            SandboxError::Rejected(violations) => Self::Rejected(violations),
+            other => Self::Sandbox(other),
+        }
+    }
+}
