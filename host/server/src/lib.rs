@@ -1,0 +1,146 @@
+//! A Session-Buddy-compatible MCP server: tracking tools over a durable session store.
+//!
+//! Every argument that arrives is validated by the component; nothing else decides what is clean.
+//! Knows nothing of spools, agents or shells.
+//!
+//! What callers can rely on:
+//! - An event is durable before it is answered, and stored once however often it is sent: a start is known
+//!   by its `event_id`; a session that has ended stays as it is, except that an announced end replaces an
+//!   inferred one (`crashed`, `lost`). Such an end is answered `ended`, with what is stored.
+//! - A refused event is an answer (`isError: false`, `status: "error"`, every violation); sending it again
+//!   is useless. An internal error of JSON-RPC (-32603) means that nothing was stored and that the caller
+//!   should send it again: disk full, database locked or damaged, read-only server.
+//! - A duration is end minus start by the events' own timestamps. When the end lies before the start, the
+//!   clocks disagree: the duration is `null` and the record has `clock_skew: true`, a key it otherwise lacks.
+//! - `metadata` of a record is that of the start with that of the end laid over it, without the keys of
+//!   the end that have fields of their own.
+
+mod admission;
+mod answers;
+mod http;
+mod records;
+mod schema;
+mod session_id;
+mod store;
+mod tools;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::transport::io::stdio_pipes;
+use rmcp::{RoleServer, ServiceExt};
+use shelltrack_sandbox::Sandbox;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+pub use answers::{
+    BrokenRule, HealthAnswer, HealthStatus, ListAnswer, ShowAnswer, ShowStatus, TrackAnswer, TrackStatus,
+};
+pub use records::{ADMIN_SHELL, SessionRecord, State};
+pub use store::StoreError;
+
+use store::Store;
+use store::sqlite::{ReadOnlySqliteStore, SqliteStore};
+use tools::Tools;
+
+/// The longest message taken from a client: many times the largest event the component accepts, and
+/// little enough that a thousand clients cannot exhaust the memory.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Why a server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The session database cannot be used.
+    #[error("{}: {source}", path.display())]
+    Store {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        source: StoreError,
+    },
+    /// Anybody on the network could write to the server.
+    #[error("{0} is not a loopback address: without authentication only 127.0.0.0/8 and [::1] may be served")]
+    NotLoopback(SocketAddr),
+    /// The address cannot be served.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A connection broke off, or its client does not speak MCP.
+    #[error("the connection ended: {0}")]
+    Connection(String),
+}
+
+/// The server. Cheap to clone; each connection gets a clone.
+#[derive(Clone)]
+pub struct Server {
+    tools: Tools,
+}
+
+impl Server {
+    /// Over a SQLite file, made and migrated when needed. Directories that are missing are made (0700), the
+    /// file is kept to its owner (0600); another user's file is refused.
+    pub fn open(database: &Path, sandbox: Arc<Sandbox>) -> Result<Self, Error> {
+        Self::over(database, sandbox, SqliteStore::open(database))
+    }
+
+    /// Over a SQLite file that is only read; a missing one is an empty store. Makes no file, and works
+    /// while other processes write. The tracking tools answer with an internal error.
+    pub fn open_read_only(database: &Path, sandbox: Arc<Sandbox>) -> Result<Self, Error> {
+        Self::over(database, sandbox, ReadOnlySqliteStore::open(database))
+    }
+
+    fn over(
+        database: &Path,
+        sandbox: Arc<Sandbox>,
+        store: Result<impl Store, StoreError>,
+    ) -> Result<Self, Error> {
+        let store = store.map_err(|source| Error::Store { path: database.to_owned(), source })?;
+        Ok(Self { tools: Tools::new(Arc::new(store), sandbox) })
+    }
+
+    /// Serves one connection until it closes.
+    pub async fn serve_stream<S>(self, stream: S) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (read, write) = tokio::io::split(stream);
+        self.serve_halves(read, write).await
+    }
+
+    /// Serves stdin and stdout until they close.
+    pub async fn serve_stdio(self) -> Result<(), Error> {
+        let (read, write) = stdio_pipes();
+        self.serve_halves(read, write).await
+    }
+
+    async fn serve_halves<R, W>(self, read: R, write: W) -> Result<(), Error>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let transport =
+            AsyncRwTransport::<RoleServer, _, _>::new(read, write).with_max_line_length(MESSAGE_BYTES_MAX);
+        let connection_error = |error: &dyn std::fmt::Display| Error::Connection(error.to_string());
+        let service = self.tools.serve(transport).await.map_err(|error| connection_error(&error))?;
+        service.waiting().await.map_err(|error| connection_error(&error))?;
+        Ok(())
+    }
+
+    /// Serves streamable HTTP at `/mcp` until cancelled. `ready` is called with the bound address. Only
+    /// loopback addresses are served.
+    pub async fn serve_http(
+        self,
+        address: SocketAddr,
+        ready: impl FnOnce(SocketAddr) + Send,
+        stop: CancellationToken,
+    ) -> Result<(), Error> {
+        http::serve(self.tools, address, ready, stop).await
+    }
+}

@@ -1,0 +1,142 @@
+//! What the tools take: the shapes from which their input schemas are made.
+//!
+//! The arguments of the tracking tools are validated by the component, from the JSON that arrived. Their
+//! shapes here only tell callers what it will accept; they are never filled.
+
+use std::collections::BTreeMap;
+
+use rmcp::schemars::{self, JsonSchema};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::records::State;
+
+/// Records of a list when the caller does not say how many.
+pub(crate) const LIST_LIMIT_DEFAULT: u32 = 50;
+
+/// Records of one answer: about 1 MiB with ordinary metadata, which every client can take.
+pub(crate) const LIST_LIMIT_MAX: u32 = 1000;
+
+/// Arguments of `track_session_start`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct StartArguments {
+    /// Version of the event's form.
+    #[schemars(extend("const" = "1.0"))]
+    event_version: String,
+    /// UUID v4 of the event. The same event sent again is stored once and answered with the same session id.
+    #[schemars(extend("format" = "uuid"))]
+    event_id: String,
+    /// Kind of event.
+    #[schemars(extend("const" = "session_start"))]
+    event_type: String,
+    /// Component the shell administers.
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9_-]+$"), length(max = 100))]
+    component_name: String,
+    /// Kind of shell, such as `MahavishnuShell` or `bash`.
+    #[schemars(length(min = 1, max = 100))]
+    shell_type: String,
+    /// RFC 3339 time of the start.
+    #[schemars(extend("format" = "date-time"))]
+    timestamp: String,
+    /// Process id of the shell.
+    #[schemars(range(min = 1, max = 4_194_304))]
+    pid: u32,
+    /// Whose shell it is.
+    user: UserInfo,
+    /// Name of the machine.
+    hostname: String,
+    /// Where the shell runs.
+    environment: EnvironmentInfo,
+    /// Further facts.
+    #[schemars(default)]
+    metadata: Option<BTreeMap<String, Value>>,
+    /// Access token, for callers that cannot send it with the connection.
+    #[schemars(default)]
+    token: Option<String>,
+}
+
+/// Whose shell it is.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct UserInfo {
+    /// Login name; cut to 100 characters.
+    username: String,
+    /// Home directory; cut to 500 characters.
+    home: String,
+}
+
+/// Where the shell runs.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct EnvironmentInfo {
+    /// Version of Python, or `n/a` for a shell without one.
+    python_version: String,
+    /// Operating system and architecture.
+    platform: String,
+    /// Working directory; cut to 500 characters.
+    cwd: String,
+}
+
+/// Arguments of `track_session_end`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct EndArguments {
+    /// The id that `track_session_start` gave.
+    #[schemars(length(min = 1, max = 200))]
+    session_id: String,
+    /// RFC 3339 time of the end.
+    #[schemars(extend("format" = "date-time"))]
+    timestamp: String,
+    /// Kind of event.
+    #[schemars(default = "session_end", extend("const" = "session_end"))]
+    event_type: String,
+    /// Further facts; `event_id`, `exit_status`, `exit_reason` and `correlation_id` have a meaning.
+    #[schemars(default)]
+    metadata: Option<BTreeMap<String, Value>>,
+    /// Access token, for callers that cannot send it with the connection.
+    #[schemars(default)]
+    token: Option<String>,
+}
+
+fn session_end() -> &'static str {
+    "session_end"
+}
+
+/// Arguments of `list_sessions`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListArguments {
+    /// Only sessions of this type, such as `admin_shell`.
+    #[serde(default)]
+    pub(crate) session_type: Option<String>,
+    /// Only sessions of this component.
+    #[serde(default)]
+    pub(crate) component_name: Option<String>,
+    /// Only sessions in this state.
+    #[serde(default)]
+    pub(crate) state: Option<State>,
+    /// Only open sessions: short for the state `active`.
+    #[serde(default)]
+    pub(crate) active: Option<bool>,
+    /// At most so many records; 50 when absent.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = LIST_LIMIT_MAX))]
+    pub(crate) limit: Option<u32>,
+    /// `next_cursor` of an earlier answer: the list goes on from there.
+    #[serde(default)]
+    pub(crate) cursor: Option<String>,
+}
+
+/// Arguments of `show_session`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShowArguments {
+    /// The session's id, or the correlation id its emitter gave it.
+    #[schemars(length(min = 1, max = 200))]
+    pub(crate) session_id: String,
+}

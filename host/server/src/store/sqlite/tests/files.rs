@@ -1,0 +1,175 @@
+//! What the store does with files: new, missing, quiet, damaged, full, not ours.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+#[tokio::test]
+async fn file_and_directory_are_their_owners_alone() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    store.track_start(start("e1")).await.unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(fixture.path.parent().unwrap()), 0o700);
+    for file in fixture.files() {
+        assert_eq!(mode(&fixture.path.with_file_name(&file)), 0o600, "{file}");
+    }
+    drop(store);
+    fs::set_permissions(&fixture.path, fs::Permissions::from_mode(0o644)).unwrap();
+    drop(fixture.open());
+    assert_eq!(mode(&fixture.path), 0o600);
+}
+
+#[tokio::test]
+async fn what_is_stored_outlives_the_store() {
+    let fixture = Fixture::new();
+    let id = fixture.open().track_start(start("e1")).await.unwrap().session_id;
+    let store = fixture.open();
+    assert_eq!(all(&store).await[0].session_id, id);
+    assert_eq!(store.track_start(start("e1")).await.unwrap().session_id, id);
+}
+
+#[test]
+fn many_may_make_the_same_file_at_once() {
+    for _ in 0..8 {
+        let fixture = Fixture::new();
+        std::thread::scope(|scope| {
+            let openers: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| SqliteStore::open(&fixture.path).map(drop))).collect();
+            for opener in openers {
+                opener.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_store_of_a_missing_file_is_empty_and_makes_nothing() {
+    let fixture = Fixture::new();
+    let store = ReadOnlySqliteStore::open(&fixture.path).unwrap();
+    assert!(all(&store).await.is_empty());
+    assert_eq!(store.counts().await.unwrap(), Counts::default());
+    assert_eq!(store.show("x".into()).await.unwrap(), None);
+    assert_eq!(store.track_start(start("e")).await, Err(StoreError::ReadOnly));
+    assert_eq!(fs::read_dir(fixture.directory.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_read_only_store_reads_a_quiet_file_and_makes_nothing() {
+    let fixture = Fixture::new();
+    let odd = Fixture { path: fixture.path.with_file_name("ö ?#%20.db"), ..Fixture::new() };
+    for fixture in [&fixture, &odd] {
+        fixture.open().track_start(start("e1")).await.unwrap();
+        assert!(!fixture.files().iter().any(|name| name.ends_with("-wal")), "the writer has closed the file");
+        let before = fixture.files();
+        let store = ReadOnlySqliteStore::open(&fixture.path).unwrap();
+        assert_eq!(all(&store).await.len(), 1);
+        assert_eq!(fixture.files(), before);
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_store_sees_what_a_writer_stores_meanwhile() {
+    let fixture = Fixture::new();
+    let reader = ReadOnlySqliteStore::open(&fixture.path).unwrap();
+    let writer = fixture.open();
+    for number in 0..5_usize {
+        writer.track_start(start(&format!("e{number}"))).await.unwrap();
+        assert_eq!(all(&reader).await.len(), number + 1);
+    }
+    let files = fixture.files();
+    drop(writer);
+    assert_eq!(all(&reader).await.len(), 5);
+    assert!(fixture.files().is_subset(&files));
+}
+
+#[tokio::test]
+async fn a_log_left_by_a_killed_writer_is_read() {
+    let fixture = Fixture::new();
+    let writer = fixture.open();
+    writer.track_start(start("e1")).await.unwrap();
+    let killed = Fixture::new();
+    fs::create_dir(killed.path.parent().unwrap()).unwrap();
+    for file in ["sessions.db", "sessions.db-wal"] {
+        fs::copy(fixture.path.with_file_name(file), killed.path.with_file_name(file)).unwrap();
+    }
+    assert_eq!(all(&ReadOnlySqliteStore::open(&killed.path).unwrap()).await.len(), 1);
+    assert_eq!(all(&killed.open()).await.len(), 1);
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let fixture = Fixture::new();
+    drop(fixture.open());
+    Connection::open(&fixture.path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let expected = StoreError::NewerSchema { found: 99, supported: 1 };
+    assert_eq!(SqliteStore::open(&fixture.path).err(), Some(expected.clone()));
+    assert_eq!(ReadOnlySqliteStore::open(&fixture.path).err(), Some(expected));
+}
+
+#[test]
+fn somebody_elses_database_and_files_of_other_kinds_are_refused_untouched() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path.parent().unwrap()).unwrap();
+    Connection::open(&fixture.path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let before = fs::read(&fixture.path).unwrap();
+    assert_eq!(SqliteStore::open(&fixture.path).err(), Some(StoreError::Foreign));
+    assert_eq!(ReadOnlySqliteStore::open(&fixture.path).err(), Some(StoreError::Foreign));
+    assert_eq!(fs::read(&fixture.path).unwrap(), before);
+
+    fs::write(&fixture.path, "a letter to somebody, much longer than a header".repeat(100)).unwrap();
+    assert_eq!(SqliteStore::open(&fixture.path).err(), Some(StoreError::Foreign));
+    assert_eq!(SqliteStore::open(fixture.path.parent().unwrap()).err(), Some(StoreError::Foreign));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_an_error_and_not_an_empty_store() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    for number in 0..200 {
+        store.track_start(start(&format!("e{number}"))).await.unwrap();
+    }
+    drop(store);
+    let mut bytes = fs::read(&fixture.path).unwrap();
+    bytes[4096..].fill(0xa5);
+    fs::write(&fixture.path, bytes).unwrap();
+    let reader = ReadOnlySqliteStore::open(&fixture.path).unwrap();
+    assert_eq!(reader.list(query(10)).await.err(), Some(StoreError::Corrupt));
+    let store = fixture.open();
+    assert_eq!(store.track_start(start("new")).await.err(), Some(StoreError::Corrupt));
+    assert_eq!(store.counts().await.err(), Some(StoreError::Corrupt));
+}
+
+#[tokio::test]
+async fn a_full_database_is_told_and_loses_only_what_was_told() {
+    let fixture = Fixture::new();
+    drop(fixture.open());
+    let connection = open::open_writer(&fixture.path).unwrap();
+    let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    connection.pragma_update_and_check(None, "max_page_count", pages + 8, |_| Ok(())).unwrap();
+    let mut stored = 0;
+    let error = loop {
+        let mut event = start(&format!("e{stored}"));
+        event.metadata = serde_json::json!({"long": "x".repeat(2000)}).to_string();
+        match rows::insert_start(&connection, &event) {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, StoreError::Full);
+    assert!(stored > 0);
+    assert_eq!(rows::counts(&connection).unwrap().total, stored);
+}
+
+#[tokio::test]
+async fn a_deleted_database_is_made_anew_rather_than_written_into_nothing() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    store.track_start(start("e1")).await.unwrap();
+    for file in fixture.files() {
+        fs::remove_file(fixture.path.with_file_name(file)).unwrap();
+    }
+    store.track_start(start("e2")).await.unwrap();
+    assert_eq!(all(&store).await.len(), 1);
+    assert_eq!(all(&fixture.open()).await[0].event_id, "e2");
+}

@@ -1,0 +1,110 @@
+//! What is particular to HTTP: many clients at once, and who is not let in.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rmcp::ServiceExt;
+use rmcp::transport::StreamableHttpClientTransport;
+use serde_json::json;
+use shelltrack_server::{Error, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Client, Fixture, PATIENCE, ask, end, start};
+
+struct Http {
+    address: SocketAddr,
+    stop: CancellationToken,
+    ended: tokio::task::JoinHandle<Result<(), Error>>,
+}
+
+impl Http {
+    async fn start(server: Server) -> Self {
+        let (ready, bound) = tokio::sync::oneshot::channel();
+        let stop = CancellationToken::new();
+        let address = "127.0.0.1:0".parse().unwrap();
+        let serving = server.serve_http(address, move |address| ready.send(address).unwrap(), stop.clone());
+        let ended = tokio::spawn(serving);
+        Self { address: bound.await.unwrap(), stop, ended }
+    }
+
+    async fn client(&self) -> Client {
+        let transport = StreamableHttpClientTransport::from_uri(format!("http://{}/mcp", self.address));
+        ().serve(transport).await.unwrap()
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.ended).await.unwrap().unwrap().unwrap();
+    }
+
+    /// The status line of the answer to a raw request.
+    async fn raw(&self, path: &str, headers: &str, body: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\n{headers}Content-Type: application/json\r\nConnection: close\r\n\
+             Accept: application/json, text/event-stream\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        // The server may answer and close before it has read everything.
+        let _early = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _reset = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
+        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_clients_at_once_are_served_over_http() {
+    let fixture = Fixture::new();
+    let http = Arc::new(Http::start(fixture.server()).await);
+    let mut clients = JoinSet::new();
+    for number in 0..200 {
+        let http = Arc::clone(&http);
+        clients.spawn(async move {
+            let client = http.client().await;
+            let id = ask(&client, "track_session_start", start(number)).await["session_id"].clone();
+            assert_eq!(ask(&client, "track_session_end", end(&id, 1000 + number)).await["status"], "ended");
+            client.cancel().await.unwrap();
+            id.to_string()
+        });
+    }
+    let ids: BTreeSet<String> = clients.join_all().await.into_iter().collect();
+    assert_eq!(ids.len(), 200);
+    let client = http.client().await;
+    let list = ask(&client, "list_sessions", json!({"limit": 1000, "state": "ended"})).await;
+    assert_eq!(list["count"], 200);
+    Arc::into_inner(http).unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn http_lets_in_no_foreign_host_no_foreign_page_and_no_flood() {
+    let fixture = Fixture::new();
+    let http = Http::start(fixture.server()).await;
+    let port = http.address.port();
+    let host = format!("Host: 127.0.0.1:{port}\r\n");
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    assert!(http.raw("/mcp", &host, ping).await.contains(" 200 "));
+    assert!(http.raw("/elsewhere", &host, ping).await.contains(" 404 "));
+    assert!(http.raw("/mcp", "Host: evil.example\r\n", ping).await.contains(" 403 "));
+    let foreign = format!("{host}Origin: http://evil.example\r\n");
+    assert!(http.raw("/mcp", &foreign, ping).await.contains(" 403 "));
+    let own = format!("{host}Origin: http://localhost:{port}\r\n");
+    assert!(http.raw("/mcp", &own, ping).await.contains(" 200 "));
+    let flood = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","pad":"{}"}}"#, "x".repeat(2 << 20));
+    let answer = http.raw("/mcp", &host, &flood).await;
+    assert!(answer.contains(" 413 ") || answer.is_empty(), "{answer}");
+    http.stop().await;
+}
+
+#[tokio::test]
+async fn only_loopback_is_served() {
+    let fixture = Fixture::new();
+    let server = fixture.server();
+    let address = "0.0.0.0:0".parse().unwrap();
+    let refused =
+        server.serve_http(address, |_| panic!("it must not listen"), CancellationToken::new()).await;
+    assert!(matches!(refused, Err(Error::NotLoopback(_))), "{refused:?}");
+}
