@@ -1,0 +1,122 @@
+//! One file per command, or per pair that belongs together; here is what they share.
+
+mod agent;
+mod flush;
+mod run;
+mod serve;
+mod sessions;
+mod start_end;
+mod status;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::CommandFactory;
+use shelltrack_sandbox::types::Policy;
+use shelltrack_sandbox::{Profile, Sandbox};
+use shelltrack_tracker::Target;
+use shelltrack_tracker::session_buddy::{CallError, SessionBuddy};
+use tokio::runtime::Runtime;
+
+use crate::args::{Cli, Command};
+use crate::config::Settings;
+use crate::failure::Failure;
+use crate::{embedded, output};
+
+/// How long a server may take to answer a person who waits: the Python one starts in up to 7 s.
+const CONNECT_MAX: Duration = Duration::from_secs(20);
+/// Longest name a kind of shell may have, in scalars (`start-context.shell-type`).
+const SHELL_TYPE_SCALARS_MAX: u32 = 100;
+/// Kind of a shell whose name nobody knows.
+const SHELL_TYPE_UNKNOWN: &str = "unknown";
+
+/// Does what was asked for.
+pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let config = cli.config.as_deref();
+    match cli.command {
+        Command::Run(run) => Ok(run::run(config, run)),
+        Command::Start(start) => start_end::start(config, start),
+        Command::End(end) => start_end::end(config, &end),
+        Command::ListSessions(list) => sessions::list(config, &list),
+        Command::ShowSession(show) => sessions::show(config, &show),
+        Command::Status(status) => status::status(config, &status),
+        Command::Flush(flush) => flush::flush(config, &flush),
+        Command::Serve(serve) => serve::serve(config, serve),
+        Command::Completions { shell } => completions(shell),
+        Command::Agent(agent) => agent::agent(&agent),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "shelltrack", &mut script);
+    output::print(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sandbox(profile: Profile) -> Result<Arc<Sandbox>, Failure> {
+    Sandbox::standard(profile).map(Arc::new).map_err(|error| Failure::Failed(error.to_string()))
+}
+
+/// Tasks of one connection: they take turns on this thread.
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))
+}
+
+/// Connects to the Session-Buddy that is configured, to look and change nothing.
+async fn connect(settings: &Settings, sandbox: Arc<Sandbox>) -> Result<SessionBuddy, CallError> {
+    let embedded = embedded::reading(sandbox);
+    let connecting = SessionBuddy::connect(&settings.target, &embedded);
+    tokio::time::timeout(CONNECT_MAX, connecting).await.unwrap_or_else(|_| {
+        Err(CallError {
+            outcome: shelltrack_sandbox::types::Outcome::TimedOut,
+            message: format!("no answer within {} s", CONNECT_MAX.as_secs()),
+            retry_after_ms: None,
+        })
+    })
+}
+
+/// What a target is called in messages.
+fn name_of(target: &Target) -> String {
+    match target {
+        Target::Embedded { database } => format!("embedded, {}", database.display()),
+        Target::Stdio { command, args } => {
+            let words = [command.display().to_string()].into_iter().chain(args.iter().cloned());
+            words.collect::<Vec<_>>().join(" ")
+        }
+        Target::Http { url } => url.clone(),
+    }
+}
+
+/// Metadata as JSON text. A key that was typed twice is there twice: the component refuses that.
+fn metadata_json(pairs: &[(String, String)]) -> String {
+    let member = |(key, value): &(String, String)| {
+        format!("{}:{}", serde_json::Value::from(key.as_str()), serde_json::Value::from(value.as_str()))
+    };
+    format!("{{{}}}", pairs.iter().map(member).collect::<Vec<_>>().join(","))
+}
+
+/// A kind of shell taken from the surroundings: cleaned, never refused. Login shells are called `-bash`.
+fn clean_shell_type(name: &str, sandbox: &Sandbox, policy: &Policy) -> String {
+    let name = name.rsplit('/').next().unwrap_or_default().trim_start_matches('-');
+    match sandbox.sanitize_text(name, SHELL_TYPE_SCALARS_MAX, policy) {
+        Ok(clean) if !clean.text.is_empty() => clean.text,
+        _ => SHELL_TYPE_UNKNOWN.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_keeps_a_key_that_was_typed_twice() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(metadata_json(&[]), "{}");
+        assert_eq!(metadata_json(&[pair("a", "1"), pair("a", "\"")]), r#"{"a":"1","a":"\""}"#);
+    }
+}

@@ -1,0 +1,175 @@
+//! `shelltrack run`: a command as a tracked shell. What is wrong with its own options is told before
+//! anything is launched; after that, nothing that fails here reaches the command or its terminal.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Child, ExitCode};
+use std::sync::Arc;
+
+use rustix::process::Pid;
+use shelltrack_sandbox::types::{EnvironmentInfo, ExitReason, Policy, StartContext, UserInfo, Violation};
+use shelltrack_sandbox::{Error, Profile, Sandbox};
+use shelltrack_tracker::{ShellEnd, surroundings};
+use signal_hook::consts::signal::SIGINT;
+use uuid::Uuid;
+
+use super::{clean_shell_type, metadata_json};
+use crate::args::Run;
+use crate::config::{COMPONENT_DEFAULT, SessionBuddy, Settings};
+use crate::failure::{FAILED, Failure, NOT_FOUND, NOT_LAUNCHED, tell};
+use crate::recorder::Recorder;
+use crate::supervise::{Ended, NotStarted, Supervisor};
+
+/// What it takes to record the session.
+struct Recording {
+    settings: Settings,
+    sandbox: Arc<Sandbox>,
+    context: StartContext,
+}
+
+/// Runs the command and gives its exit status.
+pub(crate) fn run(config: Option<&Path>, run: Run) -> ExitCode {
+    let key = Uuid::new_v4().to_string();
+    let recording = match prepare(config, &run, &key) {
+        Ok(recording) => recording,
+        Err(failure) => return failure.report_as(NOT_LAUNCHED),
+    };
+    // From here on the terminal is the command's.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic beside the command")));
+    let mut supervisor = match Supervisor::prepare() {
+        Ok(supervisor) => supervisor,
+        Err(error) => {
+            return Failure::Failed(format!("signals cannot be passed on: {error}")).report_as(NOT_LAUNCHED);
+        }
+    };
+    let (program, arguments) =
+        run.command.split_first().expect("clap accepts no command line without a command");
+    match supervisor.launch(program, arguments, &key) {
+        Ok(child) => accompany(supervisor, child, recording),
+        Err(not_started) => give_up(program, &not_started, recording),
+    }
+}
+
+/// Records the command while it runs, and ends as it ended.
+fn accompany(mut supervisor: Supervisor, mut child: Child, recording: Option<Recording>) -> ExitCode {
+    let recorder = recording.map(|recording| recording.start(child.id()));
+    let ended = match supervisor.watch(Pid::from_child(&child)) {
+        Ok(ended) => Some(ended),
+        Err(error) => {
+            tracing::warn!(%error, "the command cannot be watched");
+            None
+        }
+    };
+    if let Some(recorder) = recorder {
+        recorder.end(ShellEnd {
+            exit_status: ended.map(Ended::status),
+            exit_reason: match ended {
+                Some(Ended::Exited(_)) => ExitReason::Exited,
+                Some(Ended::Killed(_)) => ExitReason::Signaled,
+                None => ExitReason::Unknown,
+            },
+        });
+    }
+    let reaped = child.wait().ok().and_then(|status| status.code());
+    if ended == Some(Ended::Killed(SIGINT)) && supervisor.was_interrupted() {
+        // A script that called us ends on Ctrl-C only when it sees that Ctrl-C ended us.
+        drop(signal_hook::low_level::emulate_default_handler(SIGINT));
+    }
+    exit_code(ended.map(Ended::status).or(reaped).unwrap_or(i32::from(FAILED)))
+}
+
+/// The command could not be started: that is told, and recorded as a session that ended at once.
+fn give_up(program: &OsStr, not_started: &NotStarted, recording: Option<Recording>) -> ExitCode {
+    let reason = match not_started.status {
+        NOT_FOUND => "command not found".to_owned(),
+        _ => format!("cannot be executed: {}", not_started.error),
+    };
+    tell(&format!("{}: {reason}", program.to_string_lossy()));
+    if let Some(recording) = recording {
+        let exit_status = Some(i32::from(not_started.status));
+        let recorder = recording.start(std::process::id());
+        recorder.end(ShellEnd { exit_status, exit_reason: ExitReason::Exited });
+    }
+    ExitCode::from(not_started.status)
+}
+
+impl Recording {
+    fn start(self, pid: u32) -> Recorder {
+        let Self { settings, sandbox, context } = self;
+        Recorder::start(settings, sandbox, move || {
+            // Our own surroundings: the command's were the same, and it may be elsewhere by now.
+            let around = surroundings(std::process::id());
+            let StartContext { component_name, shell_type, metadata, correlation_id, .. } = context;
+            StartContext { component_name, shell_type, metadata, correlation_id, pid, ..around }
+        })
+    }
+}
+
+/// Everything that can be wrong with what was typed. `Ok(None)` when the surroundings make recording
+/// impossible, which is told where a person can mend it, and keeps no command from running.
+fn prepare(config: Option<&Path>, run: &Run, key: &str) -> Result<Option<Recording>, Failure> {
+    let settings = match Settings::load(config, &run.session_buddy) {
+        Ok(settings) => Some(settings),
+        Err(failure) if config.is_some() || run.session_buddy != SessionBuddy::default() => {
+            return Err(failure);
+        }
+        Err(failure) => {
+            tell(&format!("{failure}; this session is not recorded"));
+            None
+        }
+    };
+    let sandbox = match Sandbox::standard(Profile::OneShot) {
+        Ok(sandbox) => Arc::new(sandbox),
+        Err(error) => {
+            tracing::warn!(%error, "the session is not recorded");
+            return Ok(None);
+        }
+    };
+    let (component, policy) = match &settings {
+        Some(settings) => (settings.component.as_str(), settings.policy.clone()),
+        None => (COMPONENT_DEFAULT, Policy::default()),
+    };
+    let context = context(run, key, component, &policy, &sandbox);
+    if let Err(Error::Rejected(violations)) = sandbox.build_start(&context, &policy) {
+        let (typed, configured): (Vec<_>, Vec<_>) =
+            violations.into_iter().partition(|violation| was_typed(violation, run));
+        if !typed.is_empty() {
+            return Err(Failure::rejected(&typed));
+        }
+        tell(&format!("{}; this session is not recorded", Failure::rejected(&configured)));
+        return Ok(None);
+    }
+    // A component that failed otherwise may be fine in a moment; the recorder finds out.
+    Ok(settings.map(|settings| Recording { settings, sandbox, context }))
+}
+
+fn was_typed(violation: &Violation, run: &Run) -> bool {
+    violation.field != "component_name" || run.named.component.is_some()
+}
+
+/// What was typed; the surroundings are looked up later.
+fn context(run: &Run, key: &str, component: &str, policy: &Policy, sandbox: &Sandbox) -> StartContext {
+    let name = run.command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+    StartContext {
+        component_name: run.named.component.clone().unwrap_or_else(|| component.to_owned()),
+        shell_type: run.shell_type.clone().unwrap_or_else(|| clean_shell_type(&name, sandbox, policy)),
+        pid: std::process::id(),
+        user: UserInfo { username: String::new(), home: String::new() },
+        hostname: String::new(),
+        environment: EnvironmentInfo {
+            python_version: String::new(),
+            platform: String::new(),
+            cwd: String::new(),
+        },
+        metadata: metadata_json(&run.named.metadata),
+        correlation_id: Some(key.to_owned()),
+        origin: None,
+        event_id: None,
+        timestamp: None,
+    }
+}
+
+/// Exit statuses have 8 bits.
+fn exit_code(status: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(status & 0xff).unwrap_or(FAILED))
+}

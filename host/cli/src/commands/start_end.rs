@@ -1,0 +1,69 @@
+//! `shelltrack start` and `shelltrack end`: for the startup files of shells, and for programs.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use rustix::process::{Pid, getppid};
+use shelltrack_sandbox::Profile;
+use shelltrack_sandbox::types::{ExitReason, StartContext};
+use shelltrack_tracker::{ShellEnd, surroundings};
+use uuid::Uuid;
+
+use super::{clean_shell_type, metadata_json, sandbox};
+use crate::args::{End, Start};
+use crate::config::{SessionBuddy, Settings};
+use crate::failure::Failure;
+use crate::{output, process};
+
+/// Records the start and prints the key.
+pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Failure> {
+    let pid = pid_of(start.pid)?;
+    let settings = Settings::load(config, &start.session_buddy)?;
+    let sandbox = sandbox(Profile::OneShot)?;
+    let shell_type = start
+        .shell_type
+        .unwrap_or_else(|| clean_shell_type(&process::name_of(pid), &sandbox, &settings.policy));
+    let context = StartContext {
+        component_name: start.named.component.unwrap_or_else(|| settings.component.clone()),
+        shell_type,
+        metadata: metadata_json(&start.named.metadata),
+        ..surroundings(pid)
+    };
+    // Before anything is made on disk: a wrong option changes nothing.
+    sandbox.build_start(&context, &settings.policy).map_err(shelltrack_tracker::Error::from)?;
+    let tracker = settings.tracker(sandbox)?;
+    let session = tracker.start(context)?;
+    output::print(&format!("{}\n", session.key()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Records the end.
+pub(crate) fn end(config: Option<&Path>, end: &End) -> Result<ExitCode, Failure> {
+    if Uuid::try_parse(&end.key).is_err() {
+        return Err(Failure::Usage(
+            "KEY: must be the key that `shelltrack start` printed, a UUID".to_owned(),
+        ));
+    }
+    let settings = Settings::load(config, &SessionBuddy::default()).or_else(|failure| {
+        // A shell that closes is not the moment to complain about a file.
+        tracing::warn!(%failure, "ended without the configuration");
+        Settings::without_configuration()
+    })?;
+    let tracker = settings.tracker(sandbox(Profile::OneShot)?)?;
+    tracker.session(&end.key)?.end(ShellEnd {
+        exit_status: end.exit_status,
+        exit_reason: if end.exit_status.is_some() { ExitReason::Exited } else { ExitReason::Unknown },
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pid_of(typed: Option<u32>) -> Result<u32, Failure> {
+    let parent = || getppid().and_then(|pid| u32::try_from(Pid::as_raw(Some(pid))).ok());
+    let pid = typed.or_else(parent).filter(|pid| process::exists(*pid));
+    pid.ok_or_else(|| {
+        let pid = typed.map_or_else(|| "the parent".to_owned(), |pid| pid.to_string());
+        Failure::Usage(format!(
+            "--pid: {pid} is no process here; it must be that of the shell, as in --pid $$"
+        ))
+    })
+}

@@ -1,0 +1,49 @@
+//! The program `shelltrack`: arguments in, output and an exit status out. Decides nothing about
+//! sessions itself: that is done below, in the tracker, the sandbox and the server.
+
+mod agent_log;
+mod args;
+mod commands;
+mod config;
+mod embedded;
+mod failure;
+mod output;
+mod places;
+mod process;
+mod recorder;
+mod session;
+mod supervise;
+mod variables;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Cli;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return args::report(&error),
+    };
+    log_to_stderr(cli.verbose);
+    match commands::dispatch(cli) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Tells on stderr what goes on inside, when somebody asked for it: a tracked shell is to see nothing.
+fn log_to_stderr(verbose: bool) {
+    let wanted = std::env::var("SHELLTRACK_LOG").ok().filter(|filter| !filter.is_empty());
+    let Some(filter) = wanted.or_else(|| verbose.then(|| "shelltrack=debug,warn".to_owned())) else {
+        return;
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(agent_log::filter(&filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .finish();
+    // Fails only when there is a subscriber already, and this is the only place that sets one so early.
+    drop(tracing::subscriber::set_global_default(subscriber));
+}

@@ -1,0 +1,68 @@
+//! Records a session beside the command it belongs to: on a thread of its own, so that a slow disk
+//! delays neither the command nor its signals. Whatever fails here is logged and nothing else.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use shelltrack_sandbox::Sandbox;
+use shelltrack_sandbox::types::StartContext;
+use shelltrack_tracker::{Error, ShellEnd};
+
+use crate::config::Settings;
+
+/// How long the end of a command may wait for its record: far more than a busy disk takes, and less
+/// than a person takes for a hang. After that the agent sees to the end.
+const RECORD_MAX: Duration = Duration::from_secs(5);
+
+/// One session being recorded.
+pub(crate) struct Recorder {
+    ends: Sender<ShellEnd>,
+    done: Receiver<()>,
+}
+
+impl Recorder {
+    /// Records the start. `context` is gathered on the recorder's thread, since looking up a user may
+    /// take its time.
+    pub(crate) fn start(
+        settings: Settings,
+        sandbox: Arc<Sandbox>,
+        context: impl FnOnce() -> StartContext + Send + 'static,
+    ) -> Self {
+        let (ends, wait_for_end) = channel();
+        let (tell_done, done) = channel();
+        let recording = thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+            if let Err(error) = record(&settings, sandbox, context(), &wait_for_end) {
+                tracing::warn!(%error, "the session is not recorded");
+            }
+            drop(tell_done);
+        });
+        if let Err(error) = recording {
+            tracing::warn!(%error, "the session is not recorded");
+        }
+        Self { ends, done }
+    }
+
+    /// Records the end, and returns when it is durable or cannot be.
+    pub(crate) fn end(self, end: ShellEnd) {
+        // Refused and closed both mean that the thread is done for good.
+        if self.ends.send(end).is_ok() {
+            let _ = self.done.recv_timeout(RECORD_MAX);
+        }
+    }
+}
+
+fn record(
+    settings: &Settings,
+    sandbox: Arc<Sandbox>,
+    context: StartContext,
+    ends: &Receiver<ShellEnd>,
+) -> Result<(), Error> {
+    let tracker = settings.tracker(sandbox)?;
+    let session = tracker.start(context)?;
+    match ends.recv() {
+        Ok(end) => session.end(end),
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,141 @@
+//! `shelltrack run` as the command inside it and the caller outside see it. Nothing can be recorded here:
+//! the state directory cannot be made. That keeps agents out of these tests, and shows that a command is
+//! none the worse for it. What is recorded is tested where servers are.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+fn shelltrack(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shelltrack"));
+    command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/dev/null/home");
+    command
+}
+
+fn run(script: &str) -> Output {
+    shelltrack(&["run", "--", "sh", "-c", script]).output().unwrap()
+}
+
+#[track_caller]
+fn check(output: &Output, status: i32, stdout: &str, stderr: &str) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let seen = (output.status.code(), text(&output.stdout), text(&output.stderr));
+    assert_eq!(seen, (Some(status), stdout.to_owned(), stderr.to_owned()));
+}
+
+/// A command of ours that has said `ready`, in a process group of its own.
+fn ready(script: &str) -> (Child, BufReader<impl Read>) {
+    let mut command = shelltrack(&["run", "--", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    (child, out)
+}
+
+#[test]
+fn status_and_output_are_the_commands_own_and_nothing_is_added() {
+    check(&run("echo out; echo err >&2; exit 7"), 7, "out\n", "err\n");
+    check(&run("kill -9 $$"), 137, "", "");
+}
+
+#[test]
+fn standard_input_is_the_commands_own() {
+    let mut command = shelltrack(&["run", "--", "cat"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"through").unwrap();
+    check(&child.wait_with_output().unwrap(), 0, "through", "");
+}
+
+#[test]
+fn the_command_finds_its_session_in_its_environment() {
+    let output = run("echo ${#SHELLTRACK_SESSION}");
+    check(&output, 0, "36\n", "");
+}
+
+#[test]
+fn a_command_that_cannot_be_started_is_told_plainly() {
+    let output = shelltrack(&["run", "no-such-command-anywhere"]).output().unwrap();
+    check(&output, 127, "", "shelltrack: no-such-command-anywhere: command not found\n");
+    let output = shelltrack(&["run", "--", "/"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(126));
+}
+
+#[test]
+fn wrong_options_are_named_and_nothing_is_launched() {
+    for (wrong, named) in [
+        (&["--componnt", "a"][..], "--componnt"),
+        (&["--metadata", "novalue"], "--metadata"),
+        (&["--component", "two words"], "--component"),
+        (&["--metadata", "event_id=1"], "--metadata"),
+        (&["--metadata", "a=1", "--metadata", "a=2"], "--metadata"),
+        (&["--url", "ftp://h/"], "url"),
+        (&["--config", "/nonexistent/file"], "/nonexistent/file"),
+    ] {
+        let output = shelltrack(&[&["run"], wrong, &["--", "echo", "launched"]].concat()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), &*output.stdout), (Some(125), &b""[..]), "{wrong:?}: {stderr}");
+        assert!(stderr.contains(named), "{wrong:?}: {stderr}");
+    }
+}
+
+#[test]
+fn wrong_configuration_is_told_and_keeps_no_command_from_running() {
+    let mut command = shelltrack(&["run", "--", "echo", "ran"]);
+    let output = command.env("SHELLTRACK_SESSION_BUDDY__ULR", "x").output().unwrap();
+    assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b"ran\n"[..]));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("SHELLTRACK_SESSION_BUDDY__ULR"));
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_as_without_us() {
+    let mut command = shelltrack(&["run", "--", "sh", "-c", "echo ready; exec seq 1000000"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    check(&child.wait_with_output().unwrap(), 141, "", "");
+}
+
+#[test]
+fn a_signal_to_us_alone_reaches_the_command_once() {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT, Signal::USR1, Signal::USR2] {
+        let script =
+            format!("trap 'echo got; exit 5' {}; echo ready; while :; do sleep 0.05; done", signal.as_raw());
+        let (mut child, mut out) = ready(&script);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        assert_eq!((rest.as_str(), child.wait().unwrap().code()), ("got\n", Some(5)), "{signal:?}");
+    }
+}
+
+#[test]
+fn what_the_command_sends_to_its_whole_group_does_not_come_back_to_it() {
+    // The loop gives an echo of the signal every chance to arrive.
+    let script =
+        "trap 'echo got' TERM; echo ready; kill -TERM 0; for i in 1 2 3 4; do sleep 0.05; done; exit 3";
+    let (mut child, mut out) = ready(script);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!((rest.as_str(), child.wait().unwrap().code()), ("got\n", Some(3)));
+}
+
+#[test]
+fn a_signal_that_is_ignored_stays_ignored_for_the_command() {
+    let script =
+        format!("trap '' HUP; exec {} run -- sh -c 'kill -HUP $$; exit 3'", env!("CARGO_BIN_EXE_shelltrack"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/dev/null/home");
+    check(&command.output().unwrap(), 3, "", "");
+}
+
+#[test]
+fn a_command_that_is_stopped_and_continued_by_others_is_seen_to_its_end() {
+    // There is no job control here, so only the command stops.
+    let script = "echo ready; (sleep 0.1; kill -CONT $$) & kill -STOP $$; wait; exit 3";
+    let (mut child, _out) = ready(script);
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
