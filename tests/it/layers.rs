@@ -1,0 +1,104 @@
+//! Who may use whom, asserted from what cargo resolves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use shelltrack_tests::binary::repository;
+
+/// The crates from bottom to top. A crate may use what stands before it; those of one row stand beside
+/// each other and do not know each other. The harness of the tests drives the binary from outside: it uses none.
+const LAYERS: [&[&str]; 4] = [
+    &["shelltrack-guest", "shelltrack-tests"],
+    &["shelltrack-sandbox"],
+    &["shelltrack-tracker", "shelltrack-server"],
+    &["shelltrack"],
+];
+
+/// Crates of which a second version would cost the user megabytes or behave differently in two places.
+const ONCE: [&str; 12] = [
+    "wasmtime",
+    "cranelift-codegen",
+    "tokio",
+    "rmcp",
+    "hyper",
+    "reqwest",
+    "rustls",
+    "rusqlite",
+    "libsqlite3-sys",
+    "serde_json",
+    "chrono",
+    "clap",
+];
+
+fn metadata() -> Metadata {
+    let manifest = repository().join("Cargo.toml");
+    MetadataCommand::new().manifest_path(manifest).other_options(["--locked".to_owned()]).exec().unwrap()
+}
+
+/// What each crate of ours uses of ours; `kinds` as cargo has them.
+fn own_dependencies(kinds: &[DependencyKind]) -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = metadata();
+    let packages = metadata.workspace_packages();
+    let ours: BTreeSet<String> = packages.iter().map(|package| package.name.to_string()).collect();
+    let used = |package: &cargo_metadata::Package| {
+        let dependencies = package.dependencies.iter().filter(|used| kinds.contains(&used.kind));
+        dependencies.map(|used| used.name.clone()).filter(|name| ours.contains(name)).collect()
+    };
+    packages.iter().map(|package| (package.name.to_string(), used(package))).collect()
+}
+
+fn layer_of(name: &str) -> usize {
+    let layer = LAYERS.iter().position(|layer| layer.contains(&name));
+    layer.unwrap_or_else(|| panic!("{name} stands in no layer: give it its place in LAYERS"))
+}
+
+#[test]
+fn dependencies_only_point_downwards() {
+    use DependencyKind::{Build, Development, Normal};
+    for (user, used) in own_dependencies(&[Normal, Build, Development]) {
+        // A crate may use itself, with another feature, in its own tests.
+        for name in used.into_iter().filter(|name| *name != user) {
+            assert!(layer_of(&name) < layer_of(&user), "{user} must not use {name}");
+        }
+    }
+}
+
+#[test]
+fn the_guest_reaches_the_host_as_a_component_only() {
+    for (user, used) in own_dependencies(&[DependencyKind::Normal]) {
+        let native = used.contains("shelltrack-guest");
+        assert!(!native, "{user} links the guest natively: its code runs outside the sandbox");
+    }
+}
+
+#[test]
+fn the_sandbox_knows_nothing_of_protocols_and_stores() {
+    let metadata = metadata();
+    let sandbox = metadata.packages.iter().find(|package| package.name == "shelltrack-sandbox").unwrap();
+    for foreign in ["rmcp", "tokio", "axum", "rusqlite", "reqwest", "wasmtime-wasi", "serde", "serde_json"] {
+        let used = sandbox.dependencies.iter().any(|used| used.name == foreign);
+        assert!(!used, "the sandbox must not use {foreign}");
+    }
+}
+
+#[test]
+fn heavy_crates_exist_once() {
+    let metadata = metadata();
+    for name in ONCE {
+        let versions: Vec<String> = metadata
+            .packages
+            .iter()
+            .filter(|package| package.name == name)
+            .map(|package| package.version.to_string())
+            .collect();
+        assert_eq!(versions.len(), 1, "{name} must exist once, not as {versions:?}");
+    }
+}
+
+#[test]
+fn every_crate_obeys_the_lints_of_the_workspace() {
+    for package in metadata().workspace_packages() {
+        let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{} has lints of its own", package.name);
+    }
+}

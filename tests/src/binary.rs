@@ -1,0 +1,24 @@
+//! Finds the `shelltrack` binary under test.
+//!
+//! Cargo tells a package's own tests where its binary is. `SHELLTRACK_TEST_BIN` names another one, for
+//! instance an installed one.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// Path of the binary under test.
+///
+/// # Panics
+/// When neither cargo nor `SHELLTRACK_TEST_BIN` says where it is.
+pub fn shelltrack() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match std::env::var_os("SHELLTRACK_TEST_BIN") {
+        Some(path) => std::path::absolute(path).unwrap(),
+        None => std::env::var_os("CARGO_BIN_EXE_shelltrack").expect("cargo sets it for these tests").into(),
+    })
+}
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
