@@ -20,6 +20,7 @@ pub mod server;
 pub mod terminal;
 pub mod wait;
 
+pub use cargo_metadata;
 pub use fake::{Answer, FakeSessionBuddy};
 pub use home::Home;
 pub use process::{Finished, run_bounded};
