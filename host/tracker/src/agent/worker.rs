@@ -14,7 +14,7 @@ use super::delivery::{Delivery, Verdict};
 use super::gate::{Gate, Permit, now_ms};
 use super::{Item, Order, Shared, dead};
 use crate::Target;
-use crate::session_buddy::{CallError, SessionBuddy};
+use crate::session_buddy::{Budgets, CallError, SessionBuddy};
 use crate::spool::{Kind, remove};
 use crate::status::TargetStatus;
 
@@ -44,6 +44,8 @@ pub(super) struct Worker {
     paused_until: Option<Instant>,
     /// Failures in a row, for the backoff.
     failures: u32,
+    /// How often in a row the target was too late; it gets more time then.
+    timeouts: u32,
     gate: Gate,
     connection: Option<SessionBuddy>,
     status: TargetStatus,
@@ -63,6 +65,7 @@ impl Worker {
             not_before: None,
             paused_until: None,
             failures: 0,
+            timeouts: 0,
             gate,
             connection: None,
             status,
@@ -174,7 +177,12 @@ impl Worker {
         }
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            empty => empty.insert(SessionBuddy::connect(&self.target, &self.shared.embedded).await?),
+            empty => {
+                let budgets = Budgets::after_timeouts(self.timeouts);
+                let opened =
+                    SessionBuddy::connect_within(&self.target, &self.shared.embedded, budgets).await?;
+                empty.insert(opened)
+            }
         };
         let offers = connection.offers();
         self.status.server = Some(offers.server.clone());
@@ -189,6 +197,7 @@ impl Worker {
     fn delivered(&mut self, permit: Permit, item: Item) {
         self.gate.report(permit, Ok(()));
         self.failures = 0;
+        self.timeouts = 0;
         self.held.remove(&item.key);
         self.status.last_error = None;
         self.status.retry_at_ms = None;
@@ -211,6 +220,7 @@ impl Worker {
             _ => Duration::from_millis(self.gate.backoff_ms(self.failures, error.retry_after_ms)),
         };
         self.failures = self.failures.saturating_add(1);
+        self.count_if_late(error);
         self.status.last_error = Some(error.message.clone());
         tracing::warn!(target_server = %self.target, %error, outcome = ?error.outcome, "not reached");
         self.pause(wait);
@@ -224,6 +234,7 @@ impl Worker {
             return self.target_failed(permit, error).await;
         }
         self.gate.report(permit, Err(error));
+        self.count_if_late(error);
         let attempts = self.held.get(&item.key).map_or(0, |(_, attempts)| *attempts) + 1;
         self.status.last_error = Some(error.message.clone());
         if attempts >= ATTEMPTS_MAX {
@@ -235,6 +246,12 @@ impl Worker {
         // After a timeout or garbage nobody knows what the next bytes belong to.
         self.disconnect().await;
         self.publish(true);
+    }
+
+    fn count_if_late(&mut self, error: &CallError) {
+        if error.outcome == Outcome::TimedOut {
+            self.timeouts = self.timeouts.saturating_add(1);
+        }
     }
 
     /// Makes the event a dead letter. A dead start takes the rest of its session along.

@@ -72,6 +72,20 @@ impl Default for Budgets {
     }
 }
 
+impl Budgets {
+    /// Doublings after which a longer wait would be no patience but neglect: 160 s and 120 s.
+    const DOUBLINGS_MAX: u32 = 3;
+
+    /// What a server gets that was late so many times in a row. A slow machine never comes to its
+    /// first answer if it is interrupted at the same moment again and again.
+    #[must_use]
+    pub fn after_timeouts(timeouts: u32) -> Self {
+        let factor = 1 << timeouts.min(Self::DOUBLINGS_MAX);
+        let Self { connect, call } = Self::default();
+        Self { connect: connect * factor, call: call * factor }
+    }
+}
+
 /// What a server says it is and offers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offers {
@@ -311,5 +325,18 @@ fn arguments(wire: &str) -> Result<Map<String, Value>, CallError> {
     match serde_json::from_str(wire) {
         Ok(Value::Object(arguments)) => Ok(arguments),
         _ => Err(CallError::new(Outcome::Refused, "the event is no JSON object")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_late_again_and_again_gets_more_time_but_not_for_ever() {
+        let connect = |timeouts| Budgets::after_timeouts(timeouts).connect.as_secs();
+        assert_eq!([0, 1, 2, 3, 4, u32::MAX].map(connect), [20, 40, 80, 160, 160, 160]);
+        assert_eq!(Budgets::after_timeouts(0), Budgets::default());
+        assert_eq!(Budgets::after_timeouts(u32::MAX).call.as_secs(), 120);
     }
 }
