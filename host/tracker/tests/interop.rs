@@ -81,7 +81,8 @@ async fn timed<T>(what: &str, call: impl Future<Output = T>) -> T {
 }
 
 async fn connect(target: &Target) -> SessionBuddy {
-    let connecting = SessionBuddy::connect_within(target, &no_embedded(), PATIENT);
+    let embedded = no_embedded();
+    let connecting = SessionBuddy::connect_within(target, &embedded, PATIENT);
     let connection = timed("connect", connecting).await.unwrap();
     println!("{}, {} tools", connection.offers().server, connection.offers().tools.len());
     connection
