@@ -36,6 +36,8 @@ use connect::{Link, Service};
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Most pages of tools asked for at connect; a server that always has another one must end too.
 const TOOL_PAGES_MAX: usize = 32;
+/// Most sessions asked for when no limit is given: what a person looks through, ten times over.
+const SESSIONS_MAX: usize = 10_000;
 /// Most tools remembered. The Python Session-Buddy has 199.
 const TOOLS_MAX: usize = 4096;
 /// Longest tool name remembered, in bytes; clients commonly reject names over 64 characters.
@@ -213,12 +215,13 @@ impl SessionBuddy {
         self.within("ping", answer).await
     }
 
-    /// `list_sessions` with these arguments (a JSON object); the records as they came.
+    /// `list_sessions` with these arguments (a JSON object); the records as they came, of as many pages
+    /// as `limit` needs.
     ///
     /// # Errors
     /// [`CallError`]; `unreachable` where the server has no such tool, see [`Offers::lists`].
     pub async fn list_sessions(&self, arguments: Value) -> Result<Vec<Value>, CallError> {
-        let arguments = match arguments {
+        let mut arguments = match arguments {
             Value::Object(arguments) => arguments,
             _ => {
                 return Err(CallError::new(
@@ -227,7 +230,20 @@ impl SessionBuddy {
                 ));
             }
         };
-        answer::records(&self.call(LIST_SESSIONS, arguments).await?)
+        let wanted =
+            arguments.get("limit").and_then(Value::as_u64).and_then(|limit| usize::try_from(limit).ok());
+        let wanted = wanted.unwrap_or(SESSIONS_MAX).min(SESSIONS_MAX);
+        let mut records = Vec::new();
+        loop {
+            let page = answer::records(&self.call(LIST_SESSIONS, arguments.clone()).await?)?;
+            let empty = page.records.is_empty();
+            records.extend(page.records);
+            // A server that goes on for ever, with or without sessions, must end too.
+            let Some(next) = page.next.filter(|_| !empty && records.len() < wanted) else { break };
+            arguments.insert("cursor".to_owned(), Value::from(next));
+        }
+        records.truncate(wanted);
+        Ok(records)
     }
 
     /// `show_session`; `None` when the server does not know it.

@@ -1,0 +1,87 @@
+//! A fork bomb of shells: commands run, sessions beyond the limit are not recorded, and that is told.
+
+use std::process::Stdio;
+
+use shelltrack_tests::process::Running;
+use shelltrack_tests::terminal::Terminal;
+use shelltrack_tests::{BOUND, Home, skip};
+
+/// Hardly anything flows back while a test runs.
+const NARROW: &str = "[limits]\nstarts_burst = 3\nstarts_per_second = 1\n";
+
+fn home_without_tokens() -> Home {
+    let home = Home::with_config("[limits]\nstarts_burst = 1\nstarts_per_second = 1\n");
+    // A token a second flows back: the bucket is empty again each time it is asked.
+    let pid = std::process::id().to_string();
+    shelltrack_tests::wait_until("a start is refused", BOUND, || {
+        (home.shelltrack(&["start", "--pid", &pid]).status == 1).then_some(())
+    });
+    home
+}
+
+#[test]
+fn starts_beyond_the_limit_are_refused_in_one_line_and_counted() {
+    let home = Home::with_config(NARROW);
+    let pid = std::process::id().to_string();
+    let refused = (0..10).map(|_| home.shelltrack(&["start", "--pid", &pid])).find(|start| start.status != 0);
+    let refused = refused.expect("ten starts in a moment are too many").expect(1);
+    assert_eq!((refused.stdout.as_str(), refused.stderr.lines().count()), ("", 1), "{refused:?}");
+    assert!(refused.stderr.contains("3") && refused.stderr.contains("[limits]"), "{refused:?}");
+
+    let status = home.status();
+    assert_eq!(status["refused"]["rate_limit"], 1, "{status:#}");
+    let told = home.shelltrack(&["status"]).expect(1).stdout;
+    assert!(told.contains("too many began at once"), "{told}");
+}
+
+#[test]
+fn a_command_runs_untouched_when_its_session_is_one_too_many() {
+    let home = home_without_tokens();
+    for _ in 0..3 {
+        let ran = home.run(&["sh", "-c", "echo out; echo err >&2; exit 7"]).expect(7);
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("out\n", "err\n"));
+    }
+    assert_ne!(home.status()["refused"]["rate_limit"], 0);
+}
+
+#[test]
+fn on_a_terminal_a_person_is_told_when_the_command_is_over() {
+    let home = Home::with_config(NARROW);
+    let Some(terminal) = Terminal::open(&home) else { return skip("there is no tmux") };
+    let program = shelltrack_tests::binary::shelltrack().display();
+    terminal.type_line(&format!("for i in 1 2 3 4 5 6 7 8; do {program} run -- true; done"));
+    terminal.wait_for("the line", |text| text.contains("shelltrack: not recorded: more than 3"));
+    terminal.wait_for_prompts(2);
+}
+
+#[test]
+fn the_ends_of_accepted_starts_always_pass() {
+    let home = Home::with_config(NARROW);
+    let pid = std::process::id().to_string();
+    let keys: Vec<String> = (0..8)
+        .map(|_| home.shelltrack(&["start", "--pid", &pid]))
+        .filter(|start| start.status == 0)
+        .map(|start| start.stdout.trim().to_owned())
+        .collect();
+    assert!((3..8).contains(&keys.len()), "{keys:?}");
+    for key in &keys {
+        home.shelltrack(&["end", key, "--exit-status", "0"]).expect(0);
+    }
+    home.flush();
+    for record in home.sessions() {
+        record.check_ended(0);
+    }
+    assert_eq!(home.sessions().len(), keys.len());
+}
+
+#[test]
+fn the_limit_can_be_lifted() {
+    let mut home = Home::with_config(NARROW);
+    home.set("SHELLTRACK_LIMITS__STARTS_PER_SECOND", "0");
+    let arguments = ["run", "--component", "many", "--", "true"];
+    let shells: Vec<Running> =
+        (0..20).map(|_| Running::start(home.shelltrack_command(&arguments).stdin(Stdio::null()))).collect();
+    shells.into_iter().for_each(|shell| drop(shell.finish(BOUND).expect(0)));
+    home.flush();
+    assert_eq!(home.sessions().len(), 20);
+}
