@@ -54,10 +54,10 @@ fn use_for_all(subscriber: impl Subscriber + Send + Sync) {
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "the agent panicked")));
 }
 
-/// What is logged. rmcp logs whole requests at `debug`, and a request may hold a token: it stays at
-/// `info` whatever was asked for.
+/// What is logged. rmcp logs whole requests and a server's own words, in which tokens may be: it stays
+/// silent whatever was asked for. What its errors mean is logged by those who got them, cleaned.
 pub(crate) fn filter(wanted: &str) -> EnvFilter {
-    EnvFilter::new(wanted).add_directive("rmcp=info".parse().expect("a directive of our own"))
+    EnvFilter::new(wanted).add_directive("rmcp=off".parse().expect("a directive of our own"))
 }
 
 struct Rotating {

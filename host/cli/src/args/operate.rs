@@ -35,7 +35,8 @@ A breaker leaves a server alone that fails, and tries it again after a while: th
 it is held open (events wait, whatever `flush` says), or disabled (every event is tried at once), until \
 it is reset. An order holds for every shell of this user and survives restarts.
 
-TARGET is a URL or an id that `shelltrack status --json` shows; without it, the configured server.
+TARGET is a server as `shelltrack status` names it, or its `target_id` of the metrics; without it, the \
+configured server.
 
 Examples:
   shelltrack breaker open       # before maintenance
