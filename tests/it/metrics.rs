@@ -75,7 +75,7 @@ fn an_outage_and_a_refusal_are_counted() {
 
     fake.answer_next([Answer::StatusError("no")]);
     home.run(&["true"]).expect(0);
-    home.shelltrack(&["flush", "--timeout", "60"]).expect(1);
+    home.shelltrack(&["flush", "--timeout", "60"]);
     wait_until("dead letters are counted", BOUND, || {
         let metrics = self::metrics(&home);
         (metrics.sum("shelltrack_events_delivered_total", "result=\"dead\"") == 2.0).then_some(())
