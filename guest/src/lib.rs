@@ -33,6 +33,8 @@ pub mod events;
 pub mod examples;
 mod fields;
 mod json;
+mod json_scan;
+mod json_write;
 pub mod limits;
 mod metadata;
 mod nfc;

@@ -289,31 +289,52 @@ static GLUED_OPTIONS: &[&str] = &["mysql", "mariadb", "sshpass", "7z", "rar"];
 /// Credentials in the options of well-known programs: `-u user:password`, `sshpass -p …`,
 /// `mysql -p…`.
 pub(crate) fn find_options(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    let glued = GLUED_OPTIONS.iter().any(|program| text.contains(program));
-    let options: Vec<&str> = PASSWORD_OPTIONS
-        .iter()
-        .filter(|(program, _)| text.contains(program))
-        .map(|&(_, option)| option)
-        .collect();
+    let mut programs = Programs { text, glued: None, options: None };
     let mut previous = "";
     for word in text.split_whitespace() {
-        let start = word.as_ptr() as usize - text.as_ptr() as usize;
-        let value = if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U") {
-            password_of_pair(word)
-        } else if let Some(pair) = word.strip_prefix("--user=").or_else(|| word.strip_prefix("-u")) {
-            password_of_pair(pair)
-        } else if options.contains(&previous) {
-            Some(word)
-        } else if glued {
-            word.strip_prefix("-p").filter(|value| !value.starts_with('-'))
-        } else {
-            None
-        };
+        let value = option_value(previous, word, &mut programs);
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            let from = start + (value.as_ptr() as usize - word.as_ptr() as usize);
+            let from = value.as_ptr() as usize - text.as_ptr() as usize;
             found.push(Finding { range: from..from + value.len(), rule });
         }
         previous = word;
+    }
+}
+
+/// The part of `word` that is a password, if the option before it or in it says so.
+fn option_value<'t>(previous: &str, word: &'t str, programs: &mut Programs<'t>) -> Option<&'t str> {
+    if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U") {
+        password_of_pair(word)
+    } else if let Some(pair) = word.strip_prefix("--user=").or_else(|| word.strip_prefix("-u")) {
+        password_of_pair(pair)
+    } else if previous.starts_with('-') && programs.have_option(previous) {
+        Some(word)
+    } else {
+        let value = word.strip_prefix("-p").filter(|value| !value.starts_with('-'))?;
+        programs.have_glued_option().then_some(value)
+    }
+}
+
+/// Which programs a text names: looked for once, and only when an option makes it matter.
+struct Programs<'t> {
+    text: &'t str,
+    glued: Option<bool>,
+    options: Option<Vec<&'static str>>,
+}
+
+impl Programs<'_> {
+    fn have_option(&mut self, option: &str) -> bool {
+        if !PASSWORD_OPTIONS.iter().any(|&(_, known)| known == option) {
+            return false;
+        }
+        let named = || PASSWORD_OPTIONS.iter().filter(|(program, _)| self.text.contains(program));
+        let options = self.options.get_or_insert_with(|| named().map(|&(_, option)| option).collect());
+        options.contains(&option)
+    }
+
+    fn have_glued_option(&mut self) -> bool {
+        let text = self.text;
+        *self.glued.get_or_insert_with(|| GLUED_OPTIONS.iter().any(|program| text.contains(program)))
     }
 }
 

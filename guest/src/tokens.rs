@@ -200,19 +200,45 @@ pub(crate) static TOKENS: &[Token] = &[
 /// Keys in the form of a UUID.
 const LAUNCHDARKLY: Body = Word;
 
-/// First bytes of all prefixes, so that a word that begins otherwise costs one look.
-static FIRST_BYTES: [bool; 256] = {
-    let mut first = [false; 256];
+/// Buckets of [`INDEX`].
+const BUCKETS: usize = 256;
+/// Ends a chain of [`INDEX`].
+const NO_TOKEN: u8 = u8::MAX;
+
+/// Tokens by the first two bytes of their prefix, so that an ordinary word costs one look: the first
+/// one of each bucket, and for each token the next one in its bucket.
+struct Index {
+    first: [u8; BUCKETS],
+    next: [u8; TOKENS.len()],
+}
+
+/// Bucket of a word with these first bytes.
+const fn bucket(first: u8, second: u8) -> usize {
+    (first.wrapping_mul(31) ^ second) as usize
+}
+
+#[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
+static INDEX: Index = {
+    assert!(TOKENS.len() < NO_TOKEN as usize);
+    let mut index = Index { first: [NO_TOKEN; BUCKETS], next: [NO_TOKEN; TOKENS.len()] };
     let mut at = 0;
     while at < TOKENS.len() {
-        #[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
-        {
-            first[TOKENS[at].prefix.as_bytes()[0] as usize] = true;
-        }
+        let prefix = TOKENS[at].prefix.as_bytes();
+        let bucket = bucket(prefix[0], prefix[1]);
+        index.next[at] = index.first[bucket];
+        index.first[bucket] = at as u8;
         at += 1;
     }
-    first
+    index
 };
+
+/// Tokens whose prefix may begin with the bytes of `bucket`.
+fn tokens_of(bucket: usize) -> impl Iterator<Item = &'static Token> {
+    let first = INDEX.first.get(bucket).copied();
+    let chain = std::iter::successors(first, |&at| INDEX.next.get(usize::from(at)).copied());
+    // The end of a chain is no place in the table.
+    chain.map_while(|at| TOKENS.get(usize::from(at)))
+}
 
 /// Points at every token of [`TOKENS`] that begins a word.
 pub(crate) fn find(text: &str, found: &mut Vec<Finding>) {
@@ -226,23 +252,21 @@ pub(crate) fn find(text: &str, found: &mut Vec<Finding>) {
         }
         let begins_word = !before.is_ascii_alphanumeric();
         before = byte;
-        if !begins_word || !FIRST_BYTES.get(usize::from(byte)).is_some_and(|&is_first| is_first) {
-            continue;
-        }
-        let rest = bytes.get(at..).unwrap_or_default();
-        if let Some((rule, len)) = longest(rest) {
+        let Some(second) = bytes.get(at + 1).filter(|_| begins_word) else { continue };
+        let Some(rest) = bytes.get(at..) else { continue };
+        if let Some((rule, len)) = longest(tokens_of(bucket(byte, *second)), rest) {
             done = at + len;
             found.push(Finding { range: at..done, rule });
         }
     }
 }
 
-/// The longest token that `bytes` begin with.
-fn longest(bytes: &[u8]) -> Option<(&'static str, usize)> {
-    let tokens = TOKENS.iter().filter_map(|token| {
+/// The longest of these tokens that `bytes` begin with.
+fn longest(tokens: impl Iterator<Item = &'static Token>, bytes: &[u8]) -> Option<(&'static str, usize)> {
+    let fitting = tokens.filter_map(|token| {
         let rest = bytes.strip_prefix(token.prefix.as_bytes())?;
         let len = rest.iter().take_while(|&&b| token.body.has(b)).count();
         (len >= token.body_min).then_some((token.rule, token.prefix.len() + len))
     });
-    tokens.max_by_key(|&(_, len)| len)
+    fitting.max_by_key(|&(_, len)| len)
 }

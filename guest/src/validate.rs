@@ -7,7 +7,8 @@
 //! reason) is kept as ordinary metadata and not taken for ours.
 
 use crate::fields::{self, CWD, HOME, HOSTNAME, PLATFORM, PYTHON_VERSION, USERNAME};
-use crate::json::{self, Json, Object};
+use crate::json::{Json, Object};
+use crate::json_write;
 use crate::limits::RESERVED_BYTES_MAX;
 use crate::metadata;
 use crate::redact::Secrets;
@@ -137,7 +138,7 @@ pub(crate) fn end(mut members: Members<'_>, policy: &Policy) -> EndEvent {
 
 fn clean_metadata(object: Object, secrets: &Secrets<'_>, report: &mut Report) -> String {
     let clean = metadata::clean(object, "metadata", RESERVED_BYTES_MAX, secrets, report);
-    json::write(&Json::Object(clean))
+    json_write::object(&clean)
 }
 
 /// A member that can have one value only.
