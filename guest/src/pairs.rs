@@ -6,12 +6,17 @@
 
 use crate::redact::{Finding, HIDDEN, MARK, Secrets, Telling, looks_random};
 
-/// Bytes of a random-looking value: the longest keys in base64.
-const RANDOM_BYTES_MAX: usize = 1024;
+/// Bytes by which it is judged whether a value looks random: more do not change the judgement, and a
+/// text of nothing but keys must not be read a thousand times.
+const RANDOM_BYTES_MAX: usize = 64;
 
-/// Characters of a key.
+/// Characters of a key. Beyond ASCII everything but spaces and separators: names are told by their
+/// ends, and quotation marks and other signs around them do not count there.
 fn in_key(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
+    if c.is_ascii() {
+        return c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    }
+    !c.is_whitespace() && !SEPARATORS.iter().any(|separator| separator.starts_with(c))
 }
 
 /// A word that may be a key, and where it stands.
@@ -74,17 +79,17 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
             continue;
         }
         let Some(at) = value_start(&key, words) else { continue };
-        // What is taken only when it looks random need not be followed to the end of the text.
-        let until = if telling == Telling::Always { text.len() } else { at + RANDOM_BYTES_MAX };
-        let Some((start, end)) = value(&key, at, until) else { continue };
-        let secret = text.get(start..end).unwrap_or_default();
-        if is_working_directory(key.name(), secret) {
+        if is_working_directory(key.name(), text.get(at..).unwrap_or_default()) {
             continue;
         }
-        if telling == Telling::Always
-            || looks_random(secret)
-            || (key.is_query_parameter() && secret.len() >= 8)
-        {
+        if telling == Telling::WhenRandom {
+            let Some((start, end)) = value(&key, at, at + RANDOM_BYTES_MAX) else { continue };
+            let beginning = text.get(start..end).unwrap_or_default();
+            if !looks_random(beginning) && !(key.is_query_parameter() && beginning.len() >= 8) {
+                continue;
+            }
+        }
+        if let Some((start, end)) = value(&key, at, text.len()) {
             found.push(Finding { range: start..end, rule });
             done = end;
         }
@@ -93,12 +98,16 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
 
 /// `PWD` and `OLDPWD` of the environment are no passwords.
 fn is_working_directory(name: &str, value: &str) -> bool {
-    matches!(name, "PWD" | "OLDPWD") && value.starts_with(['/', '~'])
+    matches!(name, "PWD" | "OLDPWD") && value.trim_start_matches(['\\', '"', '\'']).starts_with(['/', '~'])
 }
+
+/// What stands between a key and its value, written plainly, in full width or look-alikes, and with
+/// percent signs.
+static SEPARATORS: [&str; 17] =
+    ["=>", ":=", "==", "=", ":", "：", "＝", "﹕", "﹦", "︓", "∶", "꞉", "%3D", "%3d", "%3A", "%3a", "→"];
 
 /// Where the value of `key` begins, if what follows makes it a key. `words` are the two before it.
 fn value_start(key: &Key<'_>, words: [&str; 2]) -> Option<usize> {
-    static SEPARATORS: [&str; 11] = ["=>", ":=", "==", "=", ":", "：", "＝", "%3D", "%3d", "%3A", "%3a"];
     let rest = key.text.get(key.end..)?;
     if key.before() == Some('<') && rest.starts_with('>') {
         return Some(key.end + 1);
@@ -260,10 +269,13 @@ pub(crate) fn find_bearers(text: &str, rule: &'static str, found: &mut Vec<Findi
         }
         let rest = text.get(key.end..).unwrap_or_default();
         let value = rest.trim_start();
+        if value.len() == rest.len() {
+            continue;
+        }
         let len = word_len(value, false);
         let word = value.get(..len).unwrap_or_default();
         let machine_made = word.bytes().any(|b| b.is_ascii_digit() || b == b'=');
-        if value.len() < rest.len() && len >= BYTES_MIN && machine_made {
+        if len >= BYTES_MIN && machine_made {
             let start = text.len() - value.len();
             found.push(Finding { range: start..start + len, rule });
         }
