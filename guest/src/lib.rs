@@ -49,6 +49,8 @@ mod rules;
 #[cfg(test)]
 mod rules_tests;
 pub mod sanitize;
+#[cfg(test)]
+mod schema;
 mod shapes;
 mod telling;
 mod time;

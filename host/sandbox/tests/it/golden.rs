@@ -6,8 +6,8 @@ use std::path::Path;
 use shelltrack_sandbox::COMPONENT;
 use wit_component::{DecodedWasm, WitPrinter};
 
-/// The component of the binary: code, Unicode tables, and 34 KB of names for the frames of traps.
-const COMPONENT_BYTES_MAX: usize = 512 << 10;
+/// The component of the binary: code, Unicode tables, and 30 KB of names for the frames of traps.
+const COMPONENT_BYTES_MAX: usize = 400_000;
 
 #[track_caller]
 fn check_golden(name: &str, actual: &str) {
