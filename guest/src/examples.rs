@@ -4,6 +4,36 @@
 //! together from halves, so that no scanner of repositories takes this file for a leak. Not part of
 //! the component.
 
+use crate::tokens::{Body, TOKENS, Token};
+
+/// A token of this kind whose body has `len` characters.
+pub(crate) fn token_sample(token: &Token, len: usize) -> String {
+    let alphabet = match token.body {
+        Body::Upper => "A2BC3DE4",
+        Body::Hex => "0a1b2c3d",
+        Body::Alnum | Body::Word | Body::Dotted | Body::Base64 => "aB3dE5gH",
+    };
+    token.prefix.chars().chain(alphabet.chars().cycle().take(len)).collect()
+}
+
+/// Secrets that are told by themselves, whatever stands around them: every token of the table, and the
+/// examples of rules that need no key beside the secret. Text, and what must not be left of it.
+pub fn planted(number: usize) -> (String, String) {
+    let examples = EXAMPLES.iter().filter(|e| !matches!(e.rule, "key-value" | "option-credentials" | "bearer"));
+    let examples: Vec<_> = examples.flat_map(|example| example.secrets).collect();
+    let number = number % (TOKENS.len() + examples.len());
+    match TOKENS.get(number) {
+        Some(token) => {
+            let secret = token_sample(token, token.body_min);
+            (secret.clone(), secret)
+        }
+        None => {
+            let (text, secret) = examples.get(number - TOKENS.len()).copied().unwrap_or(&("", ""));
+            ((*text).to_owned(), (*secret).to_owned())
+        }
+    }
+}
+
 /// Examples of one rule.
 pub struct Example {
     /// Name of the rule.

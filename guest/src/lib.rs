@@ -23,8 +23,10 @@ mod component;
 
 pub mod backoff;
 pub mod breaker;
+#[cfg(any(test, feature = "oracles"))]
+pub mod breaker_model;
 #[cfg(test)]
-mod breaker_model;
+mod breaker_properties;
 #[cfg(test)]
 mod breaker_tests;
 mod escape;
@@ -51,6 +53,8 @@ mod rules_tests;
 pub mod sanitize;
 #[cfg(test)]
 mod schema;
+#[cfg(test)]
+mod session_life;
 mod shapes;
 mod telling;
 mod time;
