@@ -2,7 +2,11 @@
 //!
 //! `SHELLTRACK_BREAKER_STEPS=1000000 cargo test -p shelltrack-guest --release one_long_history` takes a
 //! million steps.
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may fail by panicking and say what it did"
+)]
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

@@ -19,7 +19,8 @@ pub(crate) fn token_sample(token: &Token, len: usize) -> String {
 /// Secrets that are told by themselves, whatever stands around them: every token of the table, and the
 /// examples of rules that need no key beside the secret. Text, and what must not be left of it.
 pub fn planted(number: usize) -> (String, String) {
-    let examples = EXAMPLES.iter().filter(|e| !matches!(e.rule, "key-value" | "option-credentials" | "bearer"));
+    let examples =
+        EXAMPLES.iter().filter(|e| !matches!(e.rule, "key-value" | "option-credentials" | "bearer"));
     let examples: Vec<_> = examples.flat_map(|example| example.secrets).collect();
     let number = number % (TOKENS.len() + examples.len());
     match TOKENS.get(number) {

@@ -121,7 +121,8 @@ pub fn check_redact(before: &str, number: usize, after: &str, scalars_max: u32, 
     let text = format!("{before} {text} {after}");
     let clean = check_sanitize_text(&text, scalars_max, policy);
     assert!(!format!("{clean:?}").contains(&secret), "{text:?} became {clean:?}");
-    let as_key = Object::from([(text.clone(), Json::Null), ("list".to_owned(), Json::List(vec![Json::Text(text)]))]);
+    let as_key =
+        Object::from([(text.clone(), Json::Null), ("list".to_owned(), Json::List(vec![Json::Text(text)]))]);
     let json = json_write::object(&as_key);
     check_sanitize_json(&json, policy);
     let told = format!("{:?}", sanitize::sanitize_json(&json, policy));

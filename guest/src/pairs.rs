@@ -85,7 +85,8 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
         if telling == Telling::WhenRandom {
             let Some((start, end)) = value(&key, at, at + RANDOM_BYTES_MAX) else { continue };
             let beginning = text.get(start..end).unwrap_or_default();
-            if !looks_random(beginning) && !(key.is_query_parameter() && beginning.len() >= 8) {
+            let is_secret = looks_random(beginning) || (key.is_query_parameter() && beginning.len() >= 8);
+            if !is_secret {
                 continue;
             }
         }

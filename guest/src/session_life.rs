@@ -158,7 +158,10 @@ impl Life {
     fn arrive(&mut self) {
         if let Some(start) = &self.start {
             let event = validate_start(&start.wire, &open_policy()).unwrap();
-            assert!(self.started.as_ref().is_none_or(|first| *first == event), "a repeated start is the same");
+            assert!(
+                self.started.as_ref().is_none_or(|first| *first == event),
+                "a repeated start is the same"
+            );
             self.started = Some(event);
         }
         if let Some((id, wire)) = &self.bound {
