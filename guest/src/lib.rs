@@ -62,6 +62,8 @@ mod tokens;
 mod unicode;
 mod unicode_tables;
 #[cfg(test)]
+mod unicode_tables_tests;
+#[cfg(test)]
 mod unicode_tests;
 mod urls;
 pub mod validate;

@@ -26,6 +26,7 @@ static ALWAYS: &[&str] = &[
     "authtoken",
     "bearer",
     "clientkey",
+    "clientkeydata",
     "connectionstring",
     "connstr",
     "contrasena",
@@ -148,6 +149,9 @@ const fn note_last_letters(pairs: &mut [u32; LETTERS], names: &[&str]) {
 }
 
 fn may_tell(name: &str) -> bool {
+    if name.chars().next_back().is_some_and(is_full_width) {
+        return true;
+    }
     let mut letters = name.bytes().rev().filter(|b| !matches!(b, b'-' | b'_' | b'.' | b' '));
     let mut letter = || letters.next()?.to_ascii_lowercase().checked_sub(b'a').filter(|&at| at < 26);
     let (Some(last), Some(before)) = (letter(), letter()) else { return false };
@@ -179,7 +183,18 @@ pub(crate) fn telling(name: &str) -> Telling {
 pub(crate) fn fold(name: &str) -> String {
     let tail = name.get(name.ceil_char_boundary(name.len().saturating_sub(FOLDED_BYTES_MAX))..);
     let chars = tail.unwrap_or_default().chars();
+    let chars = chars.map(|c| if is_full_width(c) { narrow(c) } else { c });
     chars.filter(|c| !matches!(c, '-' | '_' | '.' | ' ')).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The ASCII characters in the width of ideographs.
+fn is_full_width(c: char) -> bool {
+    matches!(c, '\u{FF01}'..='\u{FF5E}')
+}
+
+fn narrow(c: char) -> char {
+    const DISTANCE: u32 = 0xFF01 - 0x21;
+    char::from_u32(u32::from(c).saturating_sub(DISTANCE)).unwrap_or(c)
 }
 
 /// The last word of a name: after the last separator, or from the last capital after a small letter.

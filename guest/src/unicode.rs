@@ -51,7 +51,8 @@ static FLAG_TAGS: [&str; 3] = [
     "\u{E0067}\u{E0062}\u{E0077}\u{E006C}\u{E0073}\u{E007F}",
 ];
 
-fn within(c: char, table: &[(u32, u32)]) -> bool {
+/// Whether a table of `unicode_tables` holds `c`.
+pub(crate) fn within(c: char, table: &[(u32, u32)]) -> bool {
     let c = u32::from(c);
     let at = table.partition_point(|&(_, last)| last < c);
     table.get(at).is_some_and(|&(first, _)| first <= c)
