@@ -1,11 +1,11 @@
-//! The exports of the component: reads the clock and the random source, hands everything to the
-//! pure logic. Holds no rule of its own.
+//! The exports of the world `session-tracker`: hands everything to the pure logic, with time and
+//! entropy where it needs them. Holds no rule of its own.
 
 use crate::bindings::exports::shelltrack::session::{
     breaker::Guest as BreakerGuest, events::Guest as EventsGuest, sanitizer::Guest as SanitizerGuest,
     validator::Guest as ValidatorGuest,
 };
-use crate::bindings::wasi::{clocks::wall_clock, random::random};
+use crate::host::{entropy, now_us};
 use crate::types::{
     BackoffPolicy, BreakerInput, BreakerPolicy, BreakerStep, CleanText, EndContext, EndEvent, Policy,
     PreparedEvent, StartContext, StartEvent, Violation,
@@ -14,24 +14,6 @@ use crate::{backoff, breaker, events, sanitize, validate};
 
 struct Component;
 crate::bindings::export!(Component);
-
-/// Microseconds since 1970-01-01T00:00:00Z.
-fn now_us() -> i64 {
-    let now = wall_clock::now();
-    i64::try_from(now.seconds)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(1_000_000)
-        .saturating_add(i64::from(now.nanoseconds / 1_000))
-}
-
-/// Random bytes; a host that gives fewer than asked gets zeros for the rest.
-fn entropy<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    for (to, from) in bytes.iter_mut().zip(random::get_random_bytes(N as u64)) {
-        *to = from;
-    }
-    bytes
-}
 
 impl EventsGuest for Component {
     fn build_start(context: StartContext, policy: Policy) -> Result<PreparedEvent, Vec<Violation>> {
