@@ -11,6 +11,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::commands::{plugin, redact};
 use crate::config::SessionBuddy;
 use crate::failure::{NOT_LAUNCHED, USAGE};
 
@@ -89,6 +90,12 @@ pub(crate) enum Command {
     Flush(Flush),
     /// Serve a Session-Buddy over MCP
     Serve(Serve),
+    /// Clean a text as an event would be cleaned, or explain what would be done
+    #[command(after_help = redact::EXAMPLES)]
+    Redact(redact::Redact),
+    /// Look at components that take the place of the built-in one
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -217,6 +224,11 @@ pub(crate) struct Serve {
 pub(crate) struct Agent {
     /// The spool, an absolute path
     pub(crate) spool: PathBuf,
+    /// Component in the place of the built-in one, and its digest
+    #[arg(long, requires = "plugin_sha256")]
+    pub(crate) plugin: Option<PathBuf>,
+    #[arg(long)]
+    pub(crate) plugin_sha256: Option<String>,
     /// This is the second stage: detached from whoever started the first
     #[arg(long)]
     pub(crate) detached: bool,

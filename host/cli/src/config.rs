@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
+use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tracker::{AgentCommand, Target, Tracker};
 
 use crate::failure::Failure;
 use crate::places::{Places, find_program};
+use crate::plugin::{Choice, Plugin};
 use crate::variables;
 
 /// Where `shelltrack serve --http` and `session-buddy start` listen when nothing else is said.
@@ -100,6 +101,7 @@ pub(crate) struct Layer {
     pub(crate) session_buddy: SessionBuddy,
     pub(crate) session: Session,
     pub(crate) redaction: Redaction,
+    pub(crate) plugin: Plugin,
 }
 
 /// What holds in the end.
@@ -115,6 +117,8 @@ pub(crate) struct Settings {
     pub(crate) component: String,
     /// What is hidden.
     pub(crate) policy: Policy,
+    /// The component that does the work.
+    pub(crate) plugin: Choice,
     /// Where spools and logs are.
     pub(crate) state_dir: PathBuf,
 }
@@ -140,6 +144,7 @@ impl Settings {
             database,
             component: layer.session.component.unwrap_or_else(|| COMPONENT_DEFAULT.to_owned()),
             policy: policy(layer.redaction)?,
+            plugin: Choice::new(layer.plugin, places.component_cache())?,
             state_dir: places.state_dir(),
         })
     }
@@ -155,18 +160,25 @@ impl Settings {
             database,
             component: COMPONENT_DEFAULT.to_owned(),
             policy: Policy::default(),
+            plugin: Choice::BuiltIn,
             state_dir: places.state_dir(),
         })
+    }
+
+    /// The sandbox with the component that does the work.
+    pub(crate) fn sandbox(&self, profile: Profile) -> Result<Arc<Sandbox>, Failure> {
+        self.plugin.load(profile)
     }
 
     /// The tracker these settings mean; agents it needs are started from this very program.
     pub(crate) fn tracker(&self, sandbox: Arc<Sandbox>) -> Result<Tracker, shelltrack_tracker::Error> {
         let program = env::current_exe().ok();
+        let args = [vec!["agent".to_owned()], self.plugin.arguments()].concat();
         let config = shelltrack_tracker::Config {
             state_dir: self.state_dir.clone(),
             target: self.target.clone(),
             policy: self.policy.clone(),
-            agent: program.map(|program| AgentCommand { program, args: vec!["agent".to_owned()] }),
+            agent: program.map(|program| AgentCommand { program, args }),
         };
         Tracker::open(config, sandbox)
     }
@@ -228,6 +240,7 @@ fn merge(layers: [Layer; 3]) -> Result<Layer, Failure> {
             session_buddy: higher.session_buddy.before(lower.session_buddy),
             session: Session { component: higher.session.component.or(lower.session.component) },
             redaction: higher.redaction.before(lower.redaction),
+            plugin: higher.plugin.before(lower.plugin),
         })
     })
 }

@@ -9,6 +9,7 @@ mod embedded;
 mod failure;
 mod output;
 mod places;
+mod plugin;
 mod process;
 mod recorder;
 mod session;

@@ -30,6 +30,13 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&json(value)?)
 }
 
+/// JSON on a line of its own.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = serde_json::to_vec(value).map_err(|error| Failure::Failed(error.to_string()))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
 fn json(value: &impl Serialize) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let mut serializer =
@@ -50,6 +57,18 @@ fn is_steering(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Rows as a table, one line each.
+pub(crate) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.to_vec());
+    for row in rows {
+        table.add_row(row.iter().map(|cell| terminal_safe(cell)));
+    }
+    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+    lines.concat()
 }
 
 /// Sessions as a table, one line each; empty for none.

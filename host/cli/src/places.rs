@@ -38,6 +38,11 @@ impl Places {
         self.0.data_dir().join(NAME).join("sessions.db")
     }
 
+    /// Where the machine code of configured components is kept.
+    pub(crate) fn component_cache(&self) -> PathBuf {
+        self.0.cache_dir().join(NAME).join("components")
+    }
+
     /// Where spools and logs are.
     pub(crate) fn state_dir(&self) -> PathBuf {
         let state = self.0.state_dir().unwrap_or_else(|| self.0.home_dir().join(".local/state"));

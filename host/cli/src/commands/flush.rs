@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use shelltrack_sandbox::Profile;
 use shelltrack_tracker::FlushReport;
 
-use super::sandbox;
 use crate::args::Flush;
 use crate::config::{SessionBuddy, Settings};
 use crate::failure::Failure;
@@ -16,7 +15,7 @@ use crate::output;
 /// Waits; fails when not everything was delivered.
 pub(crate) fn flush(config: Option<&Path>, flush: &Flush) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &SessionBuddy::default())?;
-    let tracker = settings.tracker(sandbox(Profile::OneShot)?)?;
+    let tracker = settings.tracker(settings.sandbox(Profile::OneShot)?)?;
     let watched = stderr().is_terminal();
     let report = tracker.flush(flush.timeout, |remaining| {
         if watched {

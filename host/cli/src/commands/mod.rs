@@ -2,6 +2,8 @@
 
 mod agent;
 mod flush;
+pub(crate) mod plugin;
+pub(crate) mod redact;
 mod run;
 mod serve;
 mod sessions;
@@ -13,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::CommandFactory;
+use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
-use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tracker::Target;
 use shelltrack_tracker::session_buddy::{CallError, SessionBuddy};
 use tokio::runtime::Runtime;
@@ -43,6 +45,8 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Status(status) => status::status(config, &status),
         Command::Flush(flush) => flush::flush(config, &flush),
         Command::Serve(serve) => serve::serve(config, serve),
+        Command::Redact(redact) => redact::redact(config, &redact),
+        Command::Plugin(plugin) => plugin::plugin(&plugin),
         Command::Completions { shell } => completions(shell),
         Command::Agent(agent) => agent::agent(&agent),
     }
@@ -53,10 +57,6 @@ fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
     clap_complete::generate(shell, &mut Cli::command(), "shelltrack", &mut script);
     output::print(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn sandbox(profile: Profile) -> Result<Arc<Sandbox>, Failure> {
-    Sandbox::standard(profile).map(Arc::new).map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// Tasks of one connection: they take turns on this thread.

@@ -10,7 +10,7 @@ use shelltrack_sandbox::types::Outcome;
 use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tracker::TargetStatus;
 
-use super::{connect, name_of, runtime, sandbox};
+use super::{connect, name_of, runtime};
 use crate::args;
 use crate::config::Settings;
 use crate::failure::{FAILED, Failure};
@@ -46,7 +46,7 @@ struct Probe {
 /// Tells how things are; the exit status says whether a person is needed.
 pub(crate) fn status(config: Option<&Path>, status: &args::Status) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &status.session_buddy)?;
-    let sandbox = sandbox(Profile::OneShot)?;
+    let sandbox = settings.sandbox(Profile::OneShot)?;
     let told = settings.tracker(Arc::clone(&sandbox))?.status()?;
     let runtime = runtime()?;
     let server_now = runtime.block_on(probe(&settings, sandbox));
