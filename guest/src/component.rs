@@ -12,10 +12,13 @@ use crate::types::{
 };
 use crate::{backoff, breaker, events, sanitize, validate};
 
-struct Component;
-crate::bindings::export!(Component);
+/// The standard component.
+#[derive(Clone, Copy, Debug)]
+pub struct Standard;
+#[cfg(feature = "export")]
+crate::bindings::export!(Standard);
 
-impl EventsGuest for Component {
+impl EventsGuest for Standard {
     fn build_start(context: StartContext, policy: Policy) -> Result<PreparedEvent, Vec<Violation>> {
         events::build_start(context, &policy, now_us(), entropy())
     }
@@ -29,7 +32,7 @@ impl EventsGuest for Component {
     }
 }
 
-impl SanitizerGuest for Component {
+impl SanitizerGuest for Standard {
     fn sanitize_text(text: String, scalars_max: u32, policy: Policy) -> CleanText {
         sanitize::sanitize_text(&text, scalars_max, &policy)
     }
@@ -39,7 +42,7 @@ impl SanitizerGuest for Component {
     }
 }
 
-impl ValidatorGuest for Component {
+impl ValidatorGuest for Standard {
     fn validate_start(json: String, policy: Policy) -> Result<StartEvent, Vec<Violation>> {
         validate::validate_start(&json, &policy)
     }
@@ -49,7 +52,7 @@ impl ValidatorGuest for Component {
     }
 }
 
-impl BreakerGuest for Component {
+impl BreakerGuest for Standard {
     fn step(state: String, policy: BreakerPolicy, input: BreakerInput, now_ms: u64) -> BreakerStep {
         breaker::step(&state, &policy, input, now_ms, u64::from_le_bytes(entropy()))
     }

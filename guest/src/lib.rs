@@ -7,7 +7,7 @@
 /// Types and export glue generated from `wit/`.
 #[cfg(not(feature = "mcp-tools"))]
 #[allow(warnings, clippy::all, unsafe_code)]
-mod bindings {
+pub mod bindings {
     wit_bindgen::generate!({
         path: "../wit",
         world: "session-tracker",
@@ -84,3 +84,5 @@ mod wire_tests;
 pub use bindings::exports::shelltrack::session::types;
 #[cfg(feature = "mcp-tools")]
 pub use bindings::shelltrack::session::types;
+#[cfg(all(target_family = "wasm", not(feature = "mcp-tools")))]
+pub use component::Standard;

@@ -1,4 +1,4 @@
-//! Builds the guest's core module with a nested Cargo, which shares nothing with the outer one but the
+//! Builds a crate's core module with a nested Cargo, which shares nothing with the outer one but the
 //! toolchain and what the user says about registries and the network.
 
 use std::ffi::OsStr;
@@ -13,8 +13,18 @@ const GUEST_TARGET: &str = "wasm32-unknown-unknown";
 /// Stack of the guest: JSON of the deepest allowed nesting fits twice.
 const STACK_SIZE_BYTES: u32 = 131_072;
 
+/// What is built.
+pub(crate) struct Package<'a> {
+    pub(crate) name: &'a str,
+    /// Where Cargo is called: its workspace and its lock file count.
+    pub(crate) directory: &'a Path,
+    pub(crate) feature: Option<&'a str>,
+    /// The root of the repository, whose name must not end up in the module.
+    pub(crate) workspace: &'a Path,
+}
+
 /// Runs a nested Cargo and returns the core module.
-pub(crate) fn build_guest(workspace: &Path, target_dir: &Path, feature: Option<&str>) -> Result<Vec<u8>> {
+pub(crate) fn build_module(package: &Package<'_>, target_dir: &Path) -> Result<Vec<u8>> {
     fs::create_dir_all(target_dir)?;
     // Two build scripts at once (another feature set, another checkout that shares the target
     // directory) must neither both call rustup nor read the module the other one has just built.
@@ -25,15 +35,15 @@ pub(crate) fn build_guest(workspace: &Path, target_dir: &Path, feature: Option<&
     require_guest_target(&rustc)?;
     let mut cargo = cleaned(&env::var_os("CARGO").context("Cargo sets it")?);
     cargo
-        .current_dir(workspace)
-        .args(["build", "--locked", "-p", "shelltrack-guest", "--lib", "--profile", "guest"])
+        .current_dir(package.directory)
+        .args(["build", "--locked", "--lib", "--profile", "guest", "-p", package.name])
         .args(["--target", GUEST_TARGET, "--target-dir"])
         .arg(target_dir)
-        .args(feature.iter().flat_map(|feature| ["--features", feature]))
+        .args(package.feature.iter().flat_map(|feature| ["--features", feature]))
         .env("RUSTC", &rustc)
-        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace, &sysroot).join("\x1f"));
-    run(&mut cargo).context("the guest does not build")?;
-    let module = target_dir.join(GUEST_TARGET).join("guest/shelltrack_guest.wasm");
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(package.workspace, &sysroot).join("\x1f"));
+    run(&mut cargo).with_context(|| format!("{} does not build", package.name))?;
+    let module = target_dir.join(GUEST_TARGET).join("guest").join(package.name.replace('-', "_") + ".wasm");
     fs::read(&module).with_context(|| format!("cannot read {}", module.display()))
 }
 

@@ -9,6 +9,7 @@ mod docs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use cargo::Package;
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{Resolve, WorldItem, WorldKey};
 
@@ -46,21 +47,30 @@ impl World {
 /// Builds the component for `world` from the sources in `workspace`. What Cargo leaves behind goes to
 /// `target_dir`, which both worlds and several builds at once may share.
 pub fn build(world: World, workspace: &Path, target_dir: &Path) -> Result<Vec<u8>> {
-    let module = cargo::build_guest(workspace, target_dir, world.feature())?;
-    let component = ComponentEncoder::default()
-        .module(&module)
-        .and_then(|encoder| encoder.validate(true).encode())
-        .context("the guest does not make a component")?;
-    let functions = imported_functions(&component)?;
-    ensure!(
-        functions == FUNCTIONS,
-        "the component for {} imports {functions:?} instead of {FUNCTIONS:?}",
-        world.name()
-    );
+    let feature = world.feature();
+    let guest = Package { name: "shelltrack-guest", directory: workspace, feature, workspace };
+    let component = componentize(&guest, target_dir)?;
     match world {
         World::SessionTracker => Ok(component),
         World::McpTools => docs::append(component, &workspace.join("wit"), world.name()),
     }
+}
+
+/// Builds the component of another crate, in its own workspace at `directory`, that keeps the contract
+/// of `session-tracker`.
+pub fn build_other(name: &str, directory: &Path, workspace: &Path, target_dir: &Path) -> Result<Vec<u8>> {
+    componentize(&Package { name, directory, feature: None, workspace }, target_dir)
+}
+
+fn componentize(package: &Package<'_>, target_dir: &Path) -> Result<Vec<u8>> {
+    let module = cargo::build_module(package, target_dir)?;
+    let component = ComponentEncoder::default()
+        .module(&module)
+        .and_then(|encoder| encoder.validate(true).encode())
+        .with_context(|| format!("{} does not make a component", package.name))?;
+    let functions = imported_functions(&component)?;
+    ensure!(functions == FUNCTIONS, "{} imports {functions:?} instead of {FUNCTIONS:?}", package.name);
+    Ok(component)
 }
 
 /// Every function that a component imports, as `interface#function`, sorted.
