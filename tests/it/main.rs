@@ -12,6 +12,8 @@ mod hostile_component;
 mod interop;
 mod layers;
 mod outage;
+mod plugin;
+mod redact;
 mod refusals;
 mod run;
 mod sessions;

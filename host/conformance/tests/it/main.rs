@@ -12,6 +12,7 @@
 )]
 
 mod driver;
+mod fuzz_corpus;
 mod native;
 mod recorded;
 
