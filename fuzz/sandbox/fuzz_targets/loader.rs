@@ -4,7 +4,7 @@
 #[path = "../drivers.rs"]
 #[allow(dead_code, reason = "each target uses its own driver")]
 mod drivers;
-#[path = "../../../host/conformance/tests/it/native.rs"]
+#[path = "../../../host/conformance/tests/conformance/native.rs"]
 mod native;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| drivers::loader(bytes));
