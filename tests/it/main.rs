@@ -6,6 +6,7 @@
     reason = "a test ends when something is wrong"
 )]
 
+mod address_space;
 mod bad_options;
 mod fuzz_corpus;
 mod hostile_component;
