@@ -132,6 +132,7 @@ fn told_faults(title: &str, faults: &[Fault]) -> String {
 }
 
 fn snippet(path: &Path, sha256: &str) -> String {
-    let path = toml::Value::String(path.to_string_lossy().into_owned());
-    format!("[plugin]\npath = {}\nsha256 = \"{sha256}\"\n", output::terminal_safe(&path.to_string()))
+    // A string of JSON is one of TOML as well.
+    let path = serde_json::Value::from(path.to_string_lossy()).to_string();
+    format!("[plugin]\npath = {}\nsha256 = \"{sha256}\"\n", output::terminal_safe(&path))
 }

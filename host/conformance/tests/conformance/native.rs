@@ -2,6 +2,7 @@
 
 use shelltrack_guest::{backoff, breaker, events, sanitize, types, validate};
 #[path = "../../src/codec.rs"]
+#[allow(unreachable_pub, reason = "the same file is public in the library")]
 mod codec;
 
 use codec::{Answer, Functions, call};
