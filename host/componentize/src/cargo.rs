@@ -33,7 +33,7 @@ pub(crate) fn build_module(package: &Package<'_>, target_dir: &Path) -> Result<V
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = output(cleaned(&rustc).args(["--print", "sysroot"]))?;
     require_guest_target(&rustc)?;
-    let mut cargo = cleaned(&env::var_os("CARGO").context("Cargo sets it")?);
+    let mut cargo = cleaned(&env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(package.directory)
         .args(["build", "--locked", "--lib", "--profile", "guest", "-p", package.name])
