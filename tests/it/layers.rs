@@ -8,9 +8,9 @@ use shelltrack_tests::cargo_metadata::{DependencyKind, Package};
 /// The crates from bottom to top. A crate may use what stands before it; those of one row stand beside
 /// each other and do not know each other. The harness of the tests drives the binary from outside: it uses none.
 const LAYERS: [&[&str]; 4] = [
-    &["shelltrack-guest", "shelltrack-tests"],
+    &["shelltrack-guest", "shelltrack-componentize", "shelltrack-tests"],
     &["shelltrack-sandbox"],
-    &["shelltrack-tracker", "shelltrack-server"],
+    &["shelltrack-tracker", "shelltrack-server", "shelltrack-conformance"],
     &["shelltrack"],
 ];
 

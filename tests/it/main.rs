@@ -6,6 +6,7 @@
     reason = "a test ends when something is wrong"
 )]
 
+mod address_space;
 mod bad_options;
 mod breakers;
 mod dead_letters;
@@ -16,7 +17,9 @@ mod layers;
 mod logs;
 mod metrics;
 mod outage;
+mod plugin;
 mod rate_limit;
+mod redact;
 mod refusals;
 mod run;
 mod services;

@@ -16,6 +16,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 pub(crate) use self::operate::{
     Agent, Breaker, Chosen, DeadLetters, Man, Manager, OfTarget, Service, Status,
 };
+use crate::commands::{plugin, redact};
 use crate::config::SessionBuddy;
 use crate::failure::{NOT_LAUNCHED, USAGE};
 
@@ -149,6 +150,12 @@ pub(crate) enum Command {
     /// Print a service definition for the agent
     #[command(after_help = operate::SERVICE_HELP)]
     Service(Service),
+    /// Clean a text as an event would be cleaned, or explain what would be done
+    #[command(after_help = redact::EXAMPLES)]
+    Redact(redact::Redact),
+    /// Look at components that take the place of the built-in one
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {

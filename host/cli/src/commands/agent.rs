@@ -10,12 +10,13 @@ use shelltrack_sandbox::Profile;
 use shelltrack_tracker::Tuning;
 use shelltrack_tracker::agent::{self, Moment};
 
-use super::sandbox;
 use crate::agent_log;
 use crate::args::Agent;
 use crate::config::{SessionBuddy, Settings};
 use crate::embedded;
 use crate::failure::Failure;
+use crate::places::Places;
+use crate::plugin::{Choice, Plugin};
 
 /// The first descriptor that is none of the standard three.
 const FIRST_OTHER_DESCRIPTOR: i32 = 3;
@@ -27,12 +28,13 @@ pub(crate) fn agent(config: Option<&Path>, agent: &Agent) -> Result<ExitCode, Fa
         Some(_) => return Err(Failure::Usage("SPOOL: must be an absolute path".to_owned())),
         None => spool_of(config)?,
     };
+    let plugin = component(config, agent)?;
     if agent.foreground {
         agent_log::to_stderr();
-        return serve(config, spool, true);
+        return serve(config, spool, &plugin, true);
     }
     if !agent.detached {
-        return detach(config, &spool);
+        return detach(config, &spool, &plugin);
     }
     agent_log::install(&spool);
     // Away from the terminal and its signals. Fails only for the leader of a group, which this is when
@@ -40,18 +42,28 @@ pub(crate) fn agent(config: Option<&Path>, agent: &Agent) -> Result<ExitCode, Fa
     if let Err(error) = rustix::process::setsid() {
         tracing::info!(%error, "no session of its own");
     }
-    serve(config, spool, false)
+    serve(config, spool, &plugin, false)
+}
+
+/// The component that works: what the shell that starts an agent was told, or for a service manager's
+/// agent what is configured.
+fn component(config: Option<&Path>, agent: &Agent) -> Result<Choice, Failure> {
+    if agent.foreground && agent.plugin.is_none() {
+        return Ok(Settings::load(config, &SessionBuddy::default())?.plugin);
+    }
+    let said = Plugin { path: agent.plugin.clone(), sha256: agent.plugin_sha256.clone() };
+    Choice::new(said, Places::find()?.component_cache())
 }
 
 /// The spool of this user and machine, made when it is missing.
 fn spool_of(config: Option<&Path>) -> Result<PathBuf, Failure> {
     let settings = Settings::load(config, &SessionBuddy::default())?;
-    Ok(settings.tracker(sandbox(Profile::OneShot)?)?.status()?.spool)
+    Ok(settings.tracker(settings.sandbox(Profile::OneShot)?)?.status()?.spool)
 }
 
 /// Starts the second stage, which is nobody's child once this one is gone, and keeps nothing: no
 /// descriptor, no working directory. A pipe that was left open would keep its reader waiting.
-fn detach(config: Option<&Path>, spool: &Path) -> Result<ExitCode, Failure> {
+fn detach(config: Option<&Path>, spool: &Path, plugin: &Choice) -> Result<ExitCode, Failure> {
     close_fds::set_fds_cloexec(FIRST_OTHER_DESCRIPTOR, &[]);
     let failed = |error: std::io::Error| Failure::Failed(format!("the agent cannot be started: {error}"));
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -59,7 +71,9 @@ fn detach(config: Option<&Path>, spool: &Path) -> Result<ExitCode, Failure> {
         command.arg("--config").arg(config);
     }
     command
-        .args(["agent", "--detached", "--"])
+        .args(["agent", "--detached"])
+        .args(plugin.arguments())
+        .arg("--")
         .arg(spool)
         .current_dir("/")
         .stdin(Stdio::null())
@@ -70,8 +84,9 @@ fn detach(config: Option<&Path>, spool: &Path) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(config: Option<&Path>, spool: PathBuf, stays: bool) -> Result<ExitCode, Failure> {
-    let sandbox = sandbox(Profile::Service)?;
+fn serve(config: Option<&Path>, spool: PathBuf, plugin: &Choice, stays: bool) -> Result<ExitCode, Failure> {
+    let sandbox =
+        plugin.load(Profile::Service).inspect_err(|error| tracing::error!(%error, "the agent ends"))?;
     let embedded = embedded::writing(Arc::clone(&sandbox));
     let config = config.map(Path::to_owned);
     let tuning = Box::new(move || tuning(config.as_deref()));

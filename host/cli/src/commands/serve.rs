@@ -8,7 +8,7 @@ use shelltrack_server::Server;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{runtime, sandbox};
+use super::runtime;
 use crate::args::Serve;
 use crate::config::{SessionBuddy, Settings, Transport};
 use crate::embedded;
@@ -22,8 +22,8 @@ pub(crate) fn serve(config: Option<&Path>, serve: Serve) -> Result<ExitCode, Fai
         ..SessionBuddy::default()
     };
     let settings = Settings::load(config, &flags)?;
-    let server =
-        embedded::open_writing(&settings.database, sandbox(Profile::Service)?).map_err(Failure::Failed)?;
+    let server = embedded::open_writing(&settings.database, settings.sandbox(Profile::Service)?)
+        .map_err(Failure::Failed)?;
     let runtime = runtime()?;
     let served = runtime.block_on(until_stopped(server, &serve));
     // A read of stdin that never returns must not keep us.
