@@ -125,11 +125,13 @@ fn a_company_policy_cleans_what_is_recorded() {
     ]);
     told.expect(7);
     home.flush();
+    // The component and its machine code hold any digits by chance; they are nobody's record.
+    let of_the_component =
+        |path: &Path| path.extension().is_some_and(|kind| kind == "wasm" || kind == "cwasm");
     let files = home.files();
     for planted in ["123456", "gate.corp"] {
         let found = files.iter().find(|(path, bytes)| {
-            path.extension().is_some_and(|kind| kind != "wasm")
-                && bytes.windows(planted.len()).any(|word| word == planted.as_bytes())
+            !of_the_component(path) && bytes.windows(planted.len()).any(|word| word == planted.as_bytes())
         });
         assert!(found.is_none(), "{planted} is in {:?}", found.map(|(path, _)| path));
     }
