@@ -5,7 +5,12 @@
 //! This crate knows nothing of the server's store; the embedded server comes in as a transport.
 
 pub mod agent;
+mod clock;
 mod error;
+#[cfg(any(test, feature = "crash-points"))]
+pub mod fault;
+#[cfg(not(any(test, feature = "crash-points")))]
+mod fault;
 mod process;
 pub mod session_buddy;
 mod spool;

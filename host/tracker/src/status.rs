@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::agent::{OpenSession, Presence, nudge};
+use crate::fault::Part;
 use crate::spool::{Envelope, Kind, Seen, Spool, watch_new};
 use crate::{Error, Target, Tracker};
 
@@ -53,7 +54,7 @@ impl TargetStatus {
     }
 
     pub(crate) fn save(&self, spool: &Spool) -> io::Result<()> {
-        spool.replace_json(&Self::path(spool, &self.target), self)
+        spool.replace_json(&Self::path(spool, &self.target), self, Part::Status)
     }
 
     fn path(spool: &Spool, target: &Target) -> PathBuf {
@@ -78,6 +79,8 @@ pub struct Status {
     pub open_sessions: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// Things found in the spool that are not ours or damaged, and set aside with the reason.
+    pub set_aside: u64,
     /// Starts refused because the spool was full.
     pub refused: u64,
     /// Each target known.
@@ -176,8 +179,7 @@ impl Tracker {
         let unreadable = |error: io::Error| self.unreadable(&error);
         let mut keys: Vec<Uuid> =
             self.spool.waiting().map_err(unreadable)?.iter().map(|(key, _)| *key).collect();
-        let open = self.spool.names("open").map_err(unreadable)?;
-        keys.extend(open.iter().filter_map(|name| Uuid::try_parse(name.strip_suffix(".json")?).ok()));
+        keys.extend(self.spool.open_keys().map_err(unreadable)?);
         keys.sort_unstable();
         keys.dedup();
         let mut sessions: Vec<(u64, LocalSession)> =
@@ -223,6 +225,7 @@ impl Tracker {
             queued: u64::try_from(waiting.len()).unwrap_or(u64::MAX),
             open_sessions: self.open_sessions()?,
             dead_letters: count(self.spool.dead_letters().map_err(unreadable)?),
+            set_aside: self.spool.count_set_aside(),
             refused: self.spool.refused(),
             targets: self.targets().map_err(unreadable)?,
         })

@@ -28,6 +28,10 @@ pub(crate) fn agent(agent: &Agent) -> Result<ExitCode, Failure> {
 /// Starts the second stage, which is nobody's child once this one is gone, and keeps nothing: no
 /// descriptor, no working directory. A pipe that was left open would keep its reader waiting.
 fn detach(spool: &Path) -> Result<ExitCode, Failure> {
+    // A thousand shells that start at once must not become a thousand agents that find one there.
+    if !agent::is_wanted(spool.to_owned())? {
+        return Ok(ExitCode::SUCCESS);
+    }
     close_fds::set_fds_cloexec(FIRST_OTHER_DESCRIPTOR, &[]);
     let failed = |error: std::io::Error| Failure::Failed(format!("the agent cannot be started: {error}"));
     Command::new(std::env::current_exe().map_err(failed)?)

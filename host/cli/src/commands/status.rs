@@ -180,6 +180,7 @@ mod tests {
             oldest_queued_ms: None,
             open_sessions: 0,
             dead_letters: 0,
+            set_aside: 0,
             refused: 0,
             targets: Vec::new(),
         }

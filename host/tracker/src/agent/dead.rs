@@ -8,7 +8,9 @@ use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
 use uuid::Uuid;
 
-use crate::spool::{Kind, Spool, now_us, remove};
+use crate::clock::now_us;
+use crate::fault::Part;
+use crate::spool::{Kind, Spool, remove};
 
 /// One dead letter.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +44,12 @@ pub(crate) fn bury(spool: &Spool, sandbox: &Sandbox, key: Uuid, kind: Kind, reas
         }
     };
     let letter = DeadLetter { reason, dead_us: now_us(), event };
-    spool.replace_json(&spool.dead_path(key, kind), &letter)?;
-    remove(&path)
+    spool.replace_json(&spool.dead_path(key, kind), &letter, Part::Letter)?;
+    remove(&path, Part::Event)
+}
+
+/// Notes that a session is lost to us: what still comes of it becomes dead letters as well.
+pub(crate) fn bury_session(spool: &Spool, key: Uuid, reason: &str) -> io::Result<()> {
+    let letter = DeadLetter { reason: reason.to_owned(), dead_us: now_us(), event: Value::Null };
+    spool.replace_json(&spool.dead_path(key, Kind::Start), &letter, Part::Letter)
 }

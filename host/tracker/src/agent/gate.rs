@@ -1,7 +1,7 @@
 //! When a target may be called: the component decides, this keeps its state in `breaker-ID.json`.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,10 @@ use shelltrack_sandbox::types::{
     BackoffPolicy, BreakerInput, BreakerPhase, BreakerPolicy, BreakerStep, CallReport, Outcome,
 };
 
+use crate::clock::now_ms;
+use crate::fault::{self, Act, Part};
 use crate::session_buddy::CallError;
-use crate::spool::{Spool, now_us};
+use crate::spool::Spool;
 
 /// Three failures in a row open the breaker for a minute: the values Session-Buddy's clients use.
 const BREAKER: BreakerPolicy =
@@ -121,13 +123,10 @@ impl Gate {
 
     fn keep(&self) -> io::Result<()> {
         let tmp = self.path.with_extension("tmp");
+        fault::at(Part::Breaker, Act::Create)?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&tmp)?;
-        file.write_all(self.state.as_bytes())?;
+        fault::write_all(&mut file, self.state.as_bytes(), Part::Breaker)?;
+        fault::at(Part::Breaker, Act::Rename)?;
         fs::rename(&tmp, &self.path)
     }
-}
-
-/// Milliseconds since 1970-01-01T00:00:00Z.
-pub(super) fn now_ms() -> u64 {
-    now_us() / 1_000
 }

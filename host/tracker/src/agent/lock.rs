@@ -10,13 +10,18 @@
 //! shell writes its event first and looks for `agent.json` afterwards: either it still finds it, then
 //! the last look comes later and sees the event, or it starts a newcomer, which waits for the lock.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Part;
 use crate::process::ProcessId;
 use crate::spool::{Spool, remove};
 
@@ -33,6 +38,10 @@ pub(crate) struct Presence {
     pub(crate) process: ProcessId,
     /// Its version.
     pub(crate) version: String,
+    /// When its executable was made, seconds since 1970: tells builds of one version apart. 0 when
+    /// unknown.
+    #[serde(default)]
+    pub(crate) build: i64,
     /// When it last said so, milliseconds since 1970: what was alive then is known to have been.
     pub(crate) seen_ms: u64,
 }
@@ -53,14 +62,32 @@ impl Presence {
         let presence = Self {
             process: ProcessId::of(std::process::id()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            build: build(),
             seen_ms: now_ms,
         };
-        spool.replace_json(&path(spool), &presence)
+        spool.replace_json(&path(spool), &presence, Part::Presence)
+    }
+
+    /// Whether this program is newer, and is to take over. An older one never displaces a newer one.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let ours = Version::parse(env!("CARGO_PKG_VERSION")).ok();
+        let theirs = Version::parse(&self.version).ok();
+        // A version that cannot be read is none of ours, and not to be relied upon.
+        theirs.is_none() || (theirs, self.build) < (ours, build())
+    }
+
+    /// Sends a signal to the agent; that it ended meanwhile is fine.
+    pub(crate) fn send(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.process.pid).ok().and_then(Pid::from_raw);
+        match pid.filter(|_| self.process.is_alive()).map(|pid| kill_process(pid, signal)) {
+            None | Some(Ok(()) | Err(Errno::SRCH)) => Ok(()),
+            Some(Err(error)) => Err(error.into()),
+        }
     }
 
     /// Tells everyone not to rely on this agent any more.
     pub(crate) fn withdraw(spool: &Spool) -> io::Result<()> {
-        remove(&path(spool))
+        remove(&path(spool), Part::Presence)
     }
 }
 
@@ -68,17 +95,35 @@ fn path(spool: &Spool) -> std::path::PathBuf {
     spool.root().join("agent.json")
 }
 
+/// When the executable of this process was made. It may be replaced by now, and still be found.
+fn build() -> i64 {
+    static BUILD: OnceLock<i64> = OnceLock::new();
+    *BUILD.get_or_init(|| {
+        let executable = fs::metadata("/proc/self/exe");
+        let executable = executable.or_else(|_| fs::metadata(std::env::current_exe()?));
+        executable.map_or(0, |executable| executable.mtime())
+    })
+}
+
 /// Becomes the agent: the lock, held until it is dropped. `None` when another one sees to it.
 pub(crate) fn acquire(spool: &Spool) -> io::Result<Option<File>> {
     let deadline = Instant::now() + WAIT;
+    let mut asked = false;
     loop {
         let Some(next) = try_lock(spool, "next.lock")? else { return Ok(None) };
         loop {
             if let Some(lock) = try_lock(spool, "agent.lock")? {
                 return Ok(Some(lock));
             }
-            if Presence::current(spool).is_some() {
-                break;
+            match Presence::current(spool) {
+                Some(older) if older.is_outdated() => {
+                    if !std::mem::replace(&mut asked, true) {
+                        tracing::info!(version = older.version, "an older agent is asked to leave");
+                        older.send(Signal::TERM)?;
+                    }
+                }
+                Some(_) => break,
+                None => {}
             }
             if Instant::now() > deadline {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the other agent does not end"));
@@ -87,10 +132,20 @@ pub(crate) fn acquire(spool: &Spool) -> io::Result<Option<File>> {
         }
         drop(next);
         // Whoever was turned away by our hold of `next.lock` relies on this second look.
-        if Presence::current(spool).is_some() {
+        if Presence::current(spool).is_some_and(|agent| !agent.is_outdated()) {
             return Ok(None);
         }
     }
+}
+
+/// Takes the agent's place if it is free, and waits for nothing.
+pub(super) fn try_agent(spool: &Spool) -> io::Result<Option<File>> {
+    try_lock(spool, "agent.lock")
+}
+
+/// Whether a newcomer waits for the agent's place.
+pub(super) fn is_awaited(spool: &Spool) -> io::Result<bool> {
+    Ok(try_lock(spool, "next.lock")?.is_none())
 }
 
 fn try_lock(spool: &Spool, name: &str) -> io::Result<Option<File>> {
@@ -147,9 +202,42 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let process = ProcessId::of(child.id());
         child.wait().unwrap();
-        let dead = Presence { process, version: "0".to_owned(), seen_ms: 1 };
-        spool.replace_json(&path(&spool), &dead).unwrap();
+        let dead = Presence { process, version: "0.0.0".to_owned(), build: 0, seen_ms: 1 };
+        spool.replace_json(&path(&spool), &dead, Part::Presence).unwrap();
         assert!(Presence::current(&spool).is_none());
         assert!(acquire(&spool).unwrap().is_some());
+    }
+
+    #[test]
+    fn an_older_agent_is_displaced_and_a_newer_one_is_not() {
+        let agent = |version: &str, build| Presence {
+            process: ProcessId::of(std::process::id()),
+            version: version.to_owned(),
+            build,
+            seen_ms: 1,
+        };
+        let own = env!("CARGO_PKG_VERSION");
+        assert!(agent("0.0.1", i64::MAX).is_outdated());
+        assert!(agent(own, build() - 1).is_outdated());
+        assert!(agent("no version", i64::MAX).is_outdated());
+        assert!(!agent(own, build()).is_outdated());
+        assert!(!agent(own, build() + 1).is_outdated());
+        assert!(!agent("99.0.0", 0).is_outdated());
+    }
+
+    #[test]
+    fn a_thousand_newcomers_at_once_make_one_agent() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path()).unwrap();
+        let agents = std::thread::scope(|scope| {
+            let newcomer = || {
+                let lock = acquire(&spool).unwrap()?;
+                Presence::announce(&spool, 1).unwrap();
+                Some(lock)
+            };
+            let newcomers: Vec<_> = (0..1000).map(|_| scope.spawn(newcomer)).collect();
+            newcomers.into_iter().filter_map(|newcomer| newcomer.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(agents.len(), 1);
     }
 }

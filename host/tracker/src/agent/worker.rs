@@ -11,9 +11,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::delivery::{Delivery, Verdict};
-use super::gate::{Gate, Permit, now_ms};
-use super::{Item, Order, Shared, dead};
+use super::gate::{Gate, Permit};
+use super::{Item, LEASE, OpenSession, Order, Shared, dead};
 use crate::Target;
+use crate::clock::{now_ms, now_us};
+use crate::fault::Part;
 use crate::session_buddy::{CallError, SessionBuddy};
 use crate::spool::{Kind, remove};
 use crate::status::TargetStatus;
@@ -27,6 +29,8 @@ const ATTENTION_WAIT: Duration = Duration::from_secs(30);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// How long an unused connection stays open; the next shell may come soon.
 const IDLE_CLOSE: Duration = Duration::from_secs(5);
+/// Longest time an event waits: a server that is away for longer needs a person. Microseconds.
+const AGE_MAX_US: u64 = 30 * 24 * 3600 * 1_000_000;
 /// Shortest time between two writes of the target's status while all goes well.
 const STATUS_SPACING: Duration = Duration::from_secs(1);
 
@@ -36,6 +40,8 @@ pub(super) struct Worker {
     target: Target,
     incoming: UnboundedReceiver<Order>,
     waiting: BTreeSet<Item>,
+    /// The server's ids of sessions whose lease is due.
+    leases: Vec<Box<str>>,
     /// Sessions that have to wait, until when, and how often they failed.
     held: HashMap<Uuid, (Instant, u32)>,
     /// The server asked for that much time (`Retry-After`): nobody here is entitled to less.
@@ -59,6 +65,7 @@ impl Worker {
             target,
             incoming,
             waiting: BTreeSet::new(),
+            leases: Vec::new(),
             held: HashMap::new(),
             not_before: None,
             paused_until: None,
@@ -76,6 +83,8 @@ impl Worker {
             while let Ok(order) = self.incoming.try_recv() {
                 self.obey(order);
             }
+            self.expire();
+            self.renew_leases().await;
             match self.next() {
                 Ok(item) => self.attempt(item).await,
                 Err(until) => {
@@ -92,6 +101,7 @@ impl Worker {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Deliver(item) => _ = self.waiting.insert(item),
+            Order::Renew(sessions) => self.leases = sessions,
             Order::TryNow if self.not_before.is_some_and(|until| until > Instant::now()) => {}
             Order::TryNow => {
                 self.gate.reset();
@@ -99,6 +109,49 @@ impl Worker {
                 self.failures = 0;
                 let now = Instant::now();
                 self.held.values_mut().for_each(|(until, _)| *until = now);
+            }
+        }
+    }
+
+    /// What has waited for too long becomes a dead letter, the oldest first.
+    fn expire(&mut self) {
+        let due = now_us().saturating_sub(AGE_MAX_US);
+        while let Some(item) = self.waiting.first().filter(|item| item.accepted_us < due).copied() {
+            self.give_up(item, "waited for more than 30 days");
+            if self.waiting.first() == Some(&item) {
+                // It could not be buried; what is younger can wait as well.
+                return;
+            }
+        }
+    }
+
+    /// Tells the server which sessions live. That counts once for the breaker, however it comes out; a
+    /// target that is left alone just now, or does not offer it, is not asked.
+    async fn renew_leases(&mut self) {
+        let sessions = std::mem::take(&mut self.leases);
+        let offered = self.status.tools.as_ref().is_none_or(|tools| SessionBuddy::renews(tools));
+        let paused = self.paused_until.is_some_and(|until| until > Instant::now());
+        if sessions.is_empty() || !offered || paused {
+            return;
+        }
+        let Ok(permit) = self.gate.ask() else { return };
+        if let Err(error) = self.ready(permit).await {
+            return self.target_failed(permit, &error).await;
+        }
+        let renewed = match &self.connection {
+            Some(connection) if SessionBuddy::renews(&connection.offers().tools) => {
+                connection.track_activity(&sessions, LEASE, now_us()).await
+            }
+            _ => Ok(()),
+        };
+        match renewed {
+            Err(error) if error.outcome != Outcome::Refused => self.target_failed(permit, &error).await,
+            refused_or_not => {
+                if let Err(error) = refused_or_not {
+                    tracing::warn!(target_server = %self.target, %error, "leases are not renewed");
+                }
+                self.gate.report(permit, Ok(()));
+                self.publish(false);
             }
         }
     }
@@ -248,9 +301,7 @@ impl Worker {
                 return self.hold(item.key, ATTENTION_WAIT);
             }
         }
-        if let Err(error) = remove(&self.shared.spool.open_path(item.key)) {
-            tracing::error!(%error, "a dead session could not be forgotten");
-        }
+        self.remember_no_more_than_needed(item);
         self.held.remove(&item.key);
         let gone: Vec<Item> = self
             .waiting
@@ -261,6 +312,26 @@ impl Worker {
         gone.into_iter().for_each(|item| self.finish(item));
         self.shared.forget(item.key);
         self.publish(true);
+    }
+
+    /// What is known of a session goes with its dead letter, unless an announced end may still come or
+    /// an inferred one still waits.
+    fn remember_no_more_than_needed(&self, buried: Item) {
+        let spool = &self.shared.spool;
+        let done = match buried.kind {
+            Kind::Gone => OpenSession::recover(spool, buried.key).and_then(|session| match session {
+                Some(mut session) => {
+                    session.inferred_end_us = Some(now_us());
+                    session.save(spool)
+                }
+                None => Ok(()),
+            }),
+            Kind::End if spool.event_path(buried.key, Kind::Gone).exists() => Ok(()),
+            Kind::Start | Kind::End => remove(&spool.open_path(buried.key), Part::Session),
+        };
+        if let Err(error) = done {
+            tracing::error!(%error, "what is known of a dead session could not be settled");
+        }
     }
 
     fn finish(&mut self, item: Item) {

@@ -1,28 +1,36 @@
 //! Sees what happens — files that appear in the spool, shells that vanish — and gives the work to
 //! the targets' workers. Talks to no server.
+//!
+//! | part | what it does |
+//! |------|--------------|
+//! | `sessions` | which sessions are in mind, and whose shells are awaited |
+//! | `recall` | goes on where the agent before this one stopped |
+//! | `ends` | the end of a shell that vanished, and the lease of those that live |
+
+mod ends;
+mod recall;
+mod sessions;
 
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use shelltrack_sandbox::types::ExitReason;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{AbortHandle, JoinHandle, spawn_local};
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::gate::now_ms;
-use super::session::OpenSession;
+use super::session::{OpenSession, is_files_fault};
 use super::worker::Worker;
-use super::{Item, Note, Order, Presence, Shared, dead, inferred};
+use super::{Item, Note, Order, Presence, Shared, dead, lock};
 use crate::Target;
-use crate::process::{ProcessId, exited};
-use crate::spool::{Envelope, FORMAT, Fill, Kind, Seen, Spool, now_us, remove, watch_new};
+use crate::clock::now_ms;
+use crate::fault::Part;
+use crate::spool::{Envelope, FORMAT, Fill, Kind, Seen, Spool, remove, watch_new};
+use sessions::Sessions;
 
-/// How long a vanished shell has to have announced its end: its last words may still be on the way.
-const GRACE: Duration = Duration::from_secs(2);
 /// How long the agent stays with nothing to do, so that a burst of shells needs one agent.
 const LINGER: Duration = Duration::from_secs(1);
 /// How often the whole directory is read, in case a notification was lost.
@@ -31,41 +39,40 @@ const LOOK_AROUND: Duration = Duration::from_secs(5);
 const SAY_SO: Duration = Duration::from_secs(30);
 /// How long the workers have to finish the call they are in when the agent ends.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// A session the agent has in mind.
-struct Kept {
-    target: Target,
-    /// When its start was accepted: nothing of the session goes out before, whatever a clock that was
-    /// set back says.
-    accepted_us: u64,
-    watch: Option<AbortHandle>,
-}
+/// Looks at a file that cannot be read, though it is not at fault as far as can be told, before it is
+/// set aside: a minute, in which a disk may recover.
+const UNREADABLE_LOOKS_MAX: u32 = 12;
 
 /// See the module.
 pub(super) struct Keeper {
     shared: Rc<Shared>,
     inbox: UnboundedReceiver<Note>,
-    workers: HashMap<Target, (UnboundedSender<Order>, JoinHandle<()>)>,
-    sessions: HashMap<Uuid, Kept>,
+    workers: HashMap<Rc<Target>, (UnboundedSender<Order>, JoinHandle<()>)>,
+    sessions: Sessions,
     /// Events given to a worker and not finished, with their size in bytes.
     waiting: HashMap<(Uuid, Kind), u64>,
     waiting_bytes: u64,
+    /// Events that could not be read, and how often.
+    unreadable: HashMap<(Uuid, Kind), u32>,
     last_seen_ms: Option<u64>,
     published: Fill,
+    announced: Option<Instant>,
 }
 
 impl Keeper {
     /// `last_seen_ms`: when the agent before this one was last there.
     pub(super) fn new(shared: Rc<Shared>, inbox: UnboundedReceiver<Note>, last_seen_ms: Option<u64>) -> Self {
         Self {
+            published: shared.spool.fill(),
             shared,
             inbox,
             workers: HashMap::new(),
-            sessions: HashMap::new(),
+            sessions: Sessions::new(),
             waiting: HashMap::new(),
             waiting_bytes: 0,
+            unreadable: HashMap::new(),
             last_seen_ms,
-            published: Fill::default(),
+            announced: None,
         }
     }
 
@@ -81,14 +88,14 @@ impl Keeper {
             Seen::LostTrack => drop(notes.send(Note::LookAround)),
             Seen::Left => {}
         });
-        self.published = self.shared.spool.fill();
-        Presence::announce(&self.shared.spool, now_ms())?;
-        self.shared.spool.sweep();
+        self.announce();
+        self.tidy();
         self.recall();
         self.look_around();
         let mut tick = interval(LOOK_AROUND);
+        let mut renew = interval(ends::RENEW_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut said = Instant::now();
+        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut busy = Instant::now();
         loop {
             self.publish_fill();
@@ -97,13 +104,9 @@ impl Keeper {
             }
             tokio::select! {
                 note = self.inbox.recv() => if let Some(note) = note { self.take(note) },
-                _ = tick.tick() => {
-                    self.look_around();
-                    if said.elapsed() >= SAY_SO {
-                        said = Instant::now();
-                        Presence::announce(&self.shared.spool, now_ms())?;
-                    }
-                }
+                key = self.sessions.next_gone() => self.is_gone(key),
+                _ = tick.tick() => if self.tick()? { break },
+                _ = renew.tick() => self.renew(),
                 () = sleep_until(busy + LINGER), if self.is_idle() => if self.may_leave()? { break },
                 _ = try_now.recv() => self.try_now(),
                 _ = stop.recv() => break,
@@ -112,6 +115,38 @@ impl Keeper {
         }
         self.leave().await;
         Ok(())
+    }
+
+    /// What is done from time to time. `true` when a visitor is to make room for those who live there.
+    fn tick(&mut self) -> io::Result<bool> {
+        self.look_around();
+        if self.shared.visiting {
+            return lock::is_awaited(&self.shared.spool);
+        }
+        if self.announced.is_none_or(|at| at.elapsed() >= SAY_SO) {
+            self.announce();
+            self.tidy();
+        }
+        Ok(false)
+    }
+
+    /// Says that this agent can be relied upon. On a full disk it cannot be said; then shells start
+    /// others in vain, and the events are delivered all the same.
+    fn announce(&mut self) {
+        if self.shared.visiting {
+            return;
+        }
+        match Presence::announce(&self.shared.spool, now_ms()) {
+            Ok(()) => self.announced = Some(Instant::now()),
+            Err(error) => tracing::error!(%error, "the agent cannot announce itself"),
+        }
+    }
+
+    fn tidy(&self) {
+        self.shared.spool.sweep();
+        if let Err(error) = self.shared.spool.set_strangers_aside() {
+            tracing::error!(%error, "the spool cannot be read");
+        }
     }
 
     /// Somebody waits for a flush.
@@ -124,17 +159,20 @@ impl Keeper {
     }
 
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.sessions.values().all(|kept| kept.watch.is_none())
+        self.waiting.is_empty() && !self.sessions.any_open() && Rc::strong_count(&self.shared.visits) == 1
     }
 
     /// Withdraws, and looks once more: whoever wrote an event before we withdrew relies on us.
     fn may_leave(&mut self) -> io::Result<bool> {
-        Presence::withdraw(&self.shared.spool)?;
+        if !self.shared.visiting {
+            Presence::withdraw(&self.shared.spool)?;
+            self.announced = None;
+        }
         self.look_around();
         if self.is_idle() {
             return Ok(true);
         }
-        Presence::announce(&self.shared.spool, now_ms())?;
+        self.announce();
         // Between the last look and this announcement others were not to rely on us.
         self.look_around();
         Ok(false)
@@ -142,7 +180,9 @@ impl Keeper {
 
     async fn leave(self) {
         let Self { shared, workers, .. } = self;
-        drop(Presence::withdraw(&shared.spool));
+        if !shared.visiting {
+            drop(Presence::withdraw(&shared.spool));
+        }
         let tasks: Vec<_> = workers.into_values().map(|(_, task)| task).collect();
         for task in tasks {
             drop(timeout(FAREWELL, task).await);
@@ -154,8 +194,9 @@ impl Keeper {
             Note::Arrived(key, kind) => self.see(key, kind),
             Note::LookAround => self.look_around(),
             Note::Finished(key, kind) => self.finished(key, kind),
-            Note::Forget(key) => self.forget(key),
-            Note::Vanished(key, since_us) => self.infer_end(key, ExitReason::Vanished, since_us),
+            Note::Forget(key) => self.sessions.forget(key),
+            Note::Vanished(key, reason, at_us) => self.infer_end(key, reason, at_us),
+            Note::Tracked(key, session_id) => self.sessions.set_session_id(key, session_id),
         }
     }
 
@@ -179,11 +220,7 @@ impl Keeper {
         let envelope = match Spool::read_json::<Envelope>(&path) {
             Ok(Some(envelope)) => envelope,
             Ok(None) => return,
-            Err(error) if is_no_event(&error) => {
-                return self.bury(key, kind, &format!("is no event: {error}"));
-            }
-            // A disk or a table of descriptors may recover; the next look comes soon.
-            Err(error) => return tracing::error!(%error, %key, "an event cannot be read now"),
+            Err(error) => return self.cannot_read(key, kind, &error),
         };
         if envelope.format != FORMAT || envelope.key != key {
             return self.bury(key, kind, "is not of this version's format");
@@ -194,7 +231,7 @@ impl Keeper {
         };
         match known {
             Ok(Some(target)) => {
-                let started_us = self.sessions.get(&key).map_or(0, |kept| kept.accepted_us);
+                let started_us = self.sessions.get(key).map_or(0, |kept| kept.accepted_us);
                 let accepted_us = envelope.accepted_us.max(started_us);
                 self.enqueue(target, Item { accepted_us, kind, key });
             }
@@ -202,80 +239,65 @@ impl Keeper {
             Err(error) => tracing::error!(%error, %key, "the session's state cannot be kept"),
         }
         if kind == Kind::End {
-            self.unwatch(key);
+            self.sessions.unwatch(key);
+        }
+    }
+
+    fn cannot_read(&mut self, key: Uuid, kind: Kind, error: &io::Error) {
+        if is_files_fault(error) {
+            return self.bury(key, kind, &format!("is no event: {error}"));
+        }
+        tracing::error!(%error, %key, "an event cannot be read now");
+        // Descriptors and memory are the system's and come back; a disk may not.
+        if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
+            let looks = self.unreadable.entry((key, kind)).or_default();
+            *looks += 1;
+            if *looks >= UNREADABLE_LOOKS_MAX {
+                self.unreadable.remove(&(key, kind));
+                self.bury(key, kind, &format!("cannot be read: {error}"));
+            }
         }
     }
 
     /// Remembers a session from its start, and watches its shell. `None` when the start is not whole.
-    fn open(&mut self, start: &Envelope) -> io::Result<Option<Target>> {
-        let Some(opened) = &start.opened else { return Ok(None) };
-        if !self.sessions.contains_key(&start.key) {
-            let spool = &self.shared.spool;
-            let session = match OpenSession::load(spool, start.key)? {
-                Some(session) => session,
-                None => {
-                    let session = OpenSession::from_start(start, opened);
-                    session.save(spool)?;
-                    session
-                }
-            };
-            self.keep(&session);
+    fn open(&mut self, start: &Envelope) -> io::Result<Option<Rc<Target>>> {
+        if start.opened.is_none() {
+            return Ok(None);
         }
-        Ok(Some(opened.target.clone()))
+        self.know(start.key)
     }
 
-    /// Where the session's events go. Its start may have arrived without being seen yet.
-    fn know(&mut self, key: Uuid) -> io::Result<Option<Target>> {
-        if !self.sessions.contains_key(&key) {
-            self.see_start_of(key);
-            match OpenSession::load(&self.shared.spool, key)? {
+    /// Where the session's events go. Its start may have arrived without being seen yet: what is known
+    /// is then made from it.
+    fn know(&mut self, key: Uuid) -> io::Result<Option<Rc<Target>>> {
+        if self.sessions.get(key).is_none() {
+            match OpenSession::recover(&self.shared.spool, key)? {
                 Some(session) => self.keep(&session),
                 None => return Ok(None),
             }
         }
-        Ok(self.sessions.get(&key).map(|kept| kept.target.clone()))
-    }
-
-    fn see_start_of(&mut self, key: Uuid) {
-        if self.shared.spool.event_path(key, Kind::Start).exists() {
-            self.see(key, Kind::Start);
-        }
+        Ok(self.sessions.get(key).map(|kept| kept.target.clone()))
     }
 
     fn keep(&mut self, session: &OpenSession) {
-        if self.sessions.contains_key(&session.key) {
-            return;
+        let target = self.target(&session.target);
+        self.sessions.keep(session, target, session.is_open() && !self.shared.visiting);
+    }
+
+    /// The one copy of a target, and a worker for it.
+    fn target(&mut self, target: &Target) -> Rc<Target> {
+        if let Some((known, _)) = self.workers.get_key_value(target) {
+            return known.clone();
         }
-        let watch = session.is_open().then(|| self.watch(session.key, session.process.clone()));
-        self.sessions.insert(
-            session.key,
-            Kept { target: session.target.clone(), accepted_us: session.accepted_us, watch },
-        );
+        let target = Rc::new(target.clone());
+        let (queue, incoming) = unbounded_channel();
+        let worker = Worker::new(self.shared.clone(), Target::clone(&target), incoming);
+        self.workers.insert(target.clone(), (queue, spawn_local(worker.run())));
+        target
     }
 
-    fn watch(&self, key: Uuid, process: ProcessId) -> AbortHandle {
-        let shared = self.shared.clone();
-        let watch = spawn_local(async move {
-            exited(&process).await;
-            let since_us = now_us();
-            tokio::time::sleep(GRACE).await;
-            shared.note(Note::Vanished(key, since_us));
-        });
-        watch.abort_handle()
-    }
-
-    fn unwatch(&mut self, key: Uuid) {
-        if let Some(watch) = self.sessions.get_mut(&key).and_then(|kept| kept.watch.take()) {
-            watch.abort();
-        }
-    }
-
-    fn enqueue(&mut self, target: Target, item: Item) {
-        let shared = self.shared.clone();
-        let (queue, _) = self.workers.entry(target).or_insert_with_key(|target| {
-            let (queue, incoming) = unbounded_channel();
-            (queue, spawn_local(Worker::new(shared, target.clone(), incoming).run()))
-        });
+    fn enqueue(&mut self, target: Rc<Target>, item: Item) {
+        let Some((queue, _)) = self.workers.get(&target) else { return };
         if queue.send(Order::Deliver(item)).is_ok() {
             let path = self.shared.spool.event_path(item.key, item.kind);
             let bytes = path.symlink_metadata().map_or(0, |file| file.len());
@@ -287,13 +309,8 @@ impl Keeper {
     fn finished(&mut self, key: Uuid, kind: Kind) {
         self.waiting_bytes -= self.waiting.remove(&(key, kind)).unwrap_or(0);
         if kind != Kind::Start {
-            self.forget(key);
+            self.sessions.forget(key);
         }
-    }
-
-    fn forget(&mut self, key: Uuid) {
-        self.unwatch(key);
-        self.sessions.remove(&key);
     }
 
     /// An event without a session. An end was accepted because its session was known then: when its
@@ -306,7 +323,7 @@ impl Keeper {
             return self.bury(key, kind, "the start of its session is a dead letter");
         }
         tracing::info!(%key, "a second end of a session that is over changes nothing");
-        if let Err(error) = remove(&self.shared.spool.event_path(key, kind)) {
+        if let Err(error) = remove(&self.shared.spool.event_path(key, kind), Part::Event) {
             tracing::error!(%error, "it stays in the queue");
         }
     }
@@ -316,49 +333,6 @@ impl Keeper {
         if let Err(error) = dead::bury(&self.shared.spool, &self.shared.sandbox, key, kind, reason) {
             tracing::error!(%error, "a dead letter could not be kept");
         }
-    }
-
-    /// Queues the end that a shell did not announce, unless it did after all.
-    fn infer_end(&mut self, key: Uuid, reason: ExitReason, at_us: u64) {
-        self.unwatch(key);
-        match inferred::accept_end(&self.shared.spool, &self.shared.sandbox, key, reason, at_us) {
-            Ok(true) => self.see(key, Kind::Gone),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, %key, "the end of a vanished shell is not recorded"),
-        }
-    }
-
-    /// Goes on where the agent before this one stopped.
-    fn recall(&mut self) {
-        let names = self.shared.spool.names("open").unwrap_or_default();
-        for key in names.iter().filter_map(|name| Uuid::try_parse(name.strip_suffix(".json")?).ok()) {
-            match OpenSession::load(&self.shared.spool, key) {
-                Ok(Some(session)) => self.resume(&session),
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, %key, "the session's state cannot be read"),
-            }
-        }
-    }
-
-    fn resume(&mut self, session: &OpenSession) {
-        if session.is_forgettable(now_us()) {
-            if let Err(error) = session.forget(&self.shared.spool) {
-                tracing::error!(%error, "an ended session could not be forgotten");
-            }
-            return;
-        }
-        if !session.is_open() || session.process.is_alive() {
-            return self.keep(session);
-        }
-        // Nobody saw it end: the last moment at which it is known to have lived is the best guess.
-        let seen_us = self.last_seen_ms.unwrap_or(0).saturating_mul(1_000).max(session.accepted_us);
-        let reason =
-            if session.process.is_of_an_earlier_boot() { ExitReason::Rebooted } else { ExitReason::Vanished };
-        self.sessions.insert(
-            session.key,
-            Kept { target: session.target.clone(), accepted_us: session.accepted_us, watch: None },
-        );
-        self.infer_end(session.key, reason, seen_us);
     }
 
     /// Tells the shells how full the spool is, in steps: an exact figure would cost a write an event.
@@ -372,15 +346,10 @@ impl Keeper {
         {
             return;
         }
-        match self.shared.spool.publish_fill(fill) {
-            Ok(()) => self.published = fill,
-            Err(error) => tracing::warn!(%error, "the fill of the spool could not be published"),
+        if let Err(error) = self.shared.spool.publish_fill(fill) {
+            tracing::warn!(%error, "the fill of the spool could not be published");
         }
+        // Also when it failed: a disk that is full is not to be asked again for every event.
+        self.published = fill;
     }
-}
-
-/// Whether a file is at fault, not the system that reads it.
-fn is_no_event(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, IsADirectory, UnexpectedEof};
-    matches!(error.kind(), InvalidData | IsADirectory | UnexpectedEof)
 }

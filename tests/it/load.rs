@@ -1,0 +1,95 @@
+//! Many shells, many events.
+
+use std::sync::Arc;
+
+use shelltrack_sandbox::types::ExitReason;
+use shelltrack_sandbox::{Profile, Sandbox};
+use shelltrack_tests::store::stored;
+use shelltrack_tests::swarm::swarm;
+use shelltrack_tests::{BOUND, Home, Shell, wait_until};
+use shelltrack_tracker::{Config, ShellEnd, Target, Tracker, surroundings};
+
+/// Most memory an agent may have resident, with ten thousand sessions open. In KiB, as the kernel says.
+const RESIDENT_KIB_MAX: u64 = 30 << 10;
+/// Sessions open at once.
+const OPEN: usize = 10_000;
+/// Sessions that wait, with two events each, when nobody asks for more
+/// (`SHELLTRACK_QUEUED=50000` is 100,000 events).
+const QUEUED: usize = 2_500;
+
+#[test]
+fn a_hundred_shells_at_once_are_a_hundred_records() {
+    swarm(&Home::new(), 100);
+}
+
+#[test]
+fn five_hundred_shells_at_once_are_five_hundred_records() {
+    eprintln!("{:?}", swarm(&Home::new(), 500));
+}
+
+/// A tracker of this home that starts no agent: events can be accepted by the thousand.
+fn tracker(home: &Home) -> Tracker {
+    let config = Config {
+        state_dir: home.path().join("state/shelltrack"),
+        target: Target::Embedded { database: home.path().join("data/shelltrack/sessions.db") },
+        policy: Default::default(),
+        agent: None,
+    };
+    Tracker::open(config, Arc::new(Sandbox::standard(Profile::Service).unwrap())).unwrap()
+}
+
+fn accept(tracker: &Tracker, pid: &str, ended: bool) {
+    let mut context = surroundings(pid.parse().unwrap());
+    context.component_name = "load".to_owned();
+    context.shell_type = "sh".to_owned();
+    context.metadata = "{}".to_owned();
+    let session = tracker.start(context).unwrap();
+    if ended {
+        session.end(ShellEnd { exit_status: Some(0), exit_reason: ExitReason::Exited }).unwrap();
+    }
+}
+
+fn resident_kib(pid: u64) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[test]
+fn ten_thousand_open_sessions_fit_into_thirty_megabytes() {
+    if !cfg!(target_os = "linux") {
+        return shelltrack_tests::skip("no /proc to read an agent's memory from");
+    }
+    let home = Home::new();
+    let shell = Shell::open(&home);
+    let tracker = tracker(&home);
+    (0..OPEN).for_each(|_| accept(&tracker, &shell.pid(), false));
+    home.flush_within(BOUND.as_secs() * 5);
+    let agent = home.status()["agent_pid"].as_u64().unwrap();
+    let delivered = resident_kib(agent).unwrap();
+    eprintln!("{delivered} KiB resident after {OPEN} starts were delivered");
+    assert_eq!(stored(&home).iter().filter(|session| session.state == "active").count(), OPEN);
+    assert!(delivered < RESIDENT_KIB_MAX, "{delivered} KiB");
+}
+
+#[test]
+fn a_long_queue_drains_with_nothing_lost_and_bounded_memory() {
+    let home = Home::new();
+    let sessions = std::env::var("SHELLTRACK_QUEUED").map_or(QUEUED, |count| count.parse().unwrap());
+    let shell = Shell::open(&home);
+    let tracker = tracker(&home);
+    (0..sessions).for_each(|_| accept(&tracker, &shell.pid(), true));
+    home.shelltrack(&["flush", "--timeout", "1"]);
+    let mut most = 0;
+    let bound = BOUND * 2 + std::time::Duration::from_millis(20) * u32::try_from(sessions).unwrap();
+    wait_until("the queue is empty", bound, || {
+        let status = home.status();
+        most = most.max(status["agent_pid"].as_u64().and_then(resident_kib).unwrap_or(0));
+        (status["queued"] == 0).then_some(())
+    });
+    eprintln!("{sessions} sessions drained, {most} KiB resident at most");
+    let stored = stored(&home);
+    assert_eq!(stored.iter().filter(|session| session.state == "ended").count(), sessions);
+    assert_eq!(home.status()["dead_letters"], 0);
+    assert!(most < 2 * RESIDENT_KIB_MAX, "{most} KiB");
+}
