@@ -11,9 +11,6 @@
 //! NAME is `part.act` or `*`; ERROR is `ENOSPC`, `EIO` or `EROFS`. A write that fails, or that the
 //! process dies in, has written half of its bytes.
 
-use std::fs::File;
-use std::io::{self, Write};
-
 /// What a step is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -60,7 +57,10 @@ pub(crate) enum Act {
 
 #[cfg(not(any(test, feature = "crash-points")))]
 mod off {
-    use super::{Act, File, Part, Write, io};
+    use std::fs::File;
+    use std::io::{self, Write};
+
+    use super::{Act, Part};
 
     #[inline]
     pub(crate) fn at(_: Part, _: Act) -> io::Result<()> {

@@ -116,6 +116,6 @@ impl OpenSession {
 
 /// Whether a file is at fault, not the system that reads it.
 pub(super) fn is_files_fault(error: &io::Error) -> bool {
-    use io::ErrorKind::{FilesystemLoop, InvalidData, IsADirectory, PermissionDenied, UnexpectedEof};
-    matches!(error.kind(), InvalidData | IsADirectory | UnexpectedEof | PermissionDenied | FilesystemLoop)
+    use io::ErrorKind::{InvalidData, IsADirectory, PermissionDenied, UnexpectedEof};
+    matches!(error.kind(), InvalidData | IsADirectory | UnexpectedEof | PermissionDenied)
 }

@@ -147,8 +147,8 @@ pub(crate) fn at(part: Part, act: Act) -> io::Result<()> {
         None => Ok(()),
         Some(Effect::Fail(errno)) => Err(errno.into()),
         Some(Effect::Die) => {
-            drop(kill_process(getpid(), Signal::KILL));
-            unreachable!("SIGKILL cannot be survived")
+            let sent = kill_process(getpid(), Signal::KILL);
+            unreachable!("SIGKILL cannot be survived: {sent:?}")
         }
     }
 }

@@ -119,7 +119,8 @@ impl Queue {
 
     pub(super) fn remove(&mut self, token: u64) {
         if let Some(pidfd) = self.pidfds.remove(&token) {
-            drop(epoll::delete(&self.epoll, &pidfd));
+            // Closing the pidfd takes it out as well.
+            _ = epoll::delete(&self.epoll, &pidfd);
         }
     }
 

@@ -107,7 +107,10 @@ impl Keeper {
                 key = self.sessions.next_gone() => self.is_gone(key),
                 _ = tick.tick() => if self.tick()? { break },
                 _ = renew.tick() => self.renew(),
-                () = sleep_until(busy + LINGER), if self.is_idle() => if self.may_leave()? { break },
+                () = sleep_until(busy + LINGER), if self.is_idle() => {
+                    if self.may_leave() { break }
+                    busy = Instant::now();
+                }
                 _ = try_now.recv() => self.try_now(),
                 _ = stop.recv() => break,
                 _ = interrupt.recv() => break,
@@ -162,20 +165,24 @@ impl Keeper {
         self.waiting.is_empty() && !self.sessions.any_open() && Rc::strong_count(&self.shared.visits) == 1
     }
 
-    /// Withdraws, and looks once more: whoever wrote an event before we withdrew relies on us.
-    fn may_leave(&mut self) -> io::Result<bool> {
+    /// Withdraws, and looks once more: whoever wrote an event before we withdrew relies on us. An agent
+    /// that cannot withdraw stays: somebody may rely on it.
+    fn may_leave(&mut self) -> bool {
         if !self.shared.visiting {
-            Presence::withdraw(&self.shared.spool)?;
+            if let Err(error) = Presence::withdraw(&self.shared.spool) {
+                tracing::error!(%error, "the agent cannot withdraw, and stays");
+                return false;
+            }
             self.announced = None;
         }
         self.look_around();
         if self.is_idle() {
-            return Ok(true);
+            return true;
         }
         self.announce();
         // Between the last look and this announcement others were not to rely on us.
         self.look_around();
-        Ok(false)
+        false
     }
 
     async fn leave(self) {

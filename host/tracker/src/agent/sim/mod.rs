@@ -37,20 +37,20 @@ use server::Buddy;
 const STORY_MAX: Duration = Duration::from_secs(50 * 24 * 3600);
 
 /// A spool, a server, and what is between them.
-pub(super) struct World {
+struct World {
     _home: TempDir,
-    pub(super) spool: Spool,
-    pub(super) buddy: Buddy,
-    pub(super) network: Network,
+    spool: Spool,
+    buddy: Buddy,
+    network: Network,
     sandbox: Arc<Sandbox>,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self::with(Network::calm())
     }
 
-    pub(super) fn with(network: Network) -> Self {
+    fn with(network: Network) -> Self {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
         let sandbox = Arc::new(Sandbox::standard(Profile::OneShot).unwrap());
@@ -58,23 +58,23 @@ impl World {
     }
 
     /// A target of this name; all of them lead to the one server.
-    pub(super) fn target(name: &str) -> Target {
+    fn target(name: &str) -> Target {
         Target::Embedded { database: Path::new("/").join(name) }
     }
 
     /// A shell opens. Its process is this one: it lives.
-    pub(super) fn start(&self) -> Uuid {
+    fn start(&self) -> Uuid {
         self.start_for(Self::target("one"), ProcessId::of(std::process::id()))
     }
 
-    pub(super) fn start_for(&self, target: Target, process: ProcessId) -> Uuid {
+    fn start_for(&self, target: Target, process: ProcessId) -> Uuid {
         let key = Uuid::new_v4();
         let envelope = self.start_event(key, target, process);
         assert!(self.spool.accept(&envelope, Kind::Start).unwrap());
         key
     }
 
-    pub(super) fn start_event(&self, key: Uuid, target: Target, process: ProcessId) -> Envelope {
+    fn start_event(&self, key: Uuid, target: Target, process: ProcessId) -> Envelope {
         let mut context: StartContext = crate::surroundings(std::process::id());
         context.component_name = "sim".to_owned();
         context.shell_type = "sh".to_owned();
@@ -85,12 +85,12 @@ impl World {
     }
 
     /// It announces its end.
-    pub(super) fn end(&self, key: Uuid) {
+    fn end(&self, key: Uuid) {
         let envelope = self.end_event(key);
         assert!(self.spool.accept(&envelope, Kind::End).unwrap());
     }
 
-    pub(super) fn end_event(&self, key: Uuid) -> Envelope {
+    fn end_event(&self, key: Uuid) -> Envelope {
         let context = EndContext {
             exit_status: Some(0),
             exit_reason: ExitReason::Exited,
@@ -105,7 +105,7 @@ impl World {
     }
 
     /// Sessions that came and went, each with both of its events waiting.
-    pub(super) fn sessions(&self, count: usize) -> Vec<Uuid> {
+    fn sessions(&self, count: usize) -> Vec<Uuid> {
         let session = |_| {
             let key = self.start();
             self.end(key);
@@ -119,7 +119,7 @@ impl World {
     /// # Panics
     /// When it does not.
     #[track_caller]
-    pub(super) fn play<T>(&self, story: impl AsyncFnOnce() -> T) -> T {
+    fn play<T>(&self, story: impl AsyncFnOnce() -> T) -> T {
         self.run(async {
             let agent = self.agent(None);
             let (served, told) = tokio::join!(agent, story());
@@ -130,13 +130,13 @@ impl World {
 
     /// Runs an agent until it ends by itself.
     #[track_caller]
-    pub(super) fn drain(&self) {
+    fn drain(&self) {
         self.play(async || {});
     }
 
     /// Runs anything in the time of the story.
     #[track_caller]
-    pub(super) fn run<T>(&self, story: impl Future<Output = T>) -> T {
+    fn run<T>(&self, story: impl Future<Output = T>) -> T {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         LocalSet::new().block_on(&runtime, async {
@@ -146,7 +146,7 @@ impl World {
     }
 
     /// An agent of this world. `last_seen_ms`: when the one before it was last there.
-    pub(super) async fn agent(&self, last_seen_ms: Option<u64>) -> std::io::Result<()> {
+    async fn agent(&self, last_seen_ms: Option<u64>) -> std::io::Result<()> {
         let (notes, inbox) = unbounded_channel();
         let options = Options {
             spool: self.spool.root().to_owned(),
@@ -157,7 +157,7 @@ impl World {
         Keeper::new(Rc::new(shared), inbox, last_seen_ms).serve().await
     }
 
-    pub(super) fn names(&self, part: &str) -> Vec<String> {
+    fn names(&self, part: &str) -> Vec<String> {
         let mut names = self.spool.names(part).unwrap();
         names.sort_unstable();
         names
@@ -165,7 +165,7 @@ impl World {
 
     /// Why the event of that session is a dead letter.
     #[track_caller]
-    pub(super) fn reason(&self, key: Uuid, kind: Kind) -> String {
+    fn reason(&self, key: Uuid, kind: Kind) -> String {
         let letter = Spool::read_json::<super::dead::DeadLetter>(&self.spool.dead_path(key, kind)).unwrap();
         letter.unwrap_or_else(|| panic!("no dead letter: {:?}", self.names("dead"))).reason
     }
@@ -173,7 +173,7 @@ impl World {
     /// Asserts that each of these sessions is stored with one start and one end, in that order, and that
     /// nothing of them is left here.
     #[track_caller]
-    pub(super) fn check_complete(&self, keys: &[Uuid]) {
+    fn check_complete(&self, keys: &[Uuid]) {
         for key in keys {
             self.buddy.check_stored_once(*key);
         }
@@ -181,7 +181,7 @@ impl World {
     }
 
     #[track_caller]
-    pub(super) fn check_nothing_left(&self) {
+    fn check_nothing_left(&self) {
         for part in ["new", "open", "dead", "aside", "tmp"] {
             assert_eq!(self.names(part), Vec::<String>::new(), "left in {part}");
         }
@@ -191,7 +191,7 @@ impl World {
 
 impl World {
     /// Runs a visitor in another spool until it leaves.
-    pub(super) fn visit(&self, theirs: &Spool) {
+    fn visit(&self, theirs: &Spool) {
         self.run(async {
             let (notes, inbox) = unbounded_channel();
             let options = Options {

@@ -6,9 +6,9 @@ use super::World;
 use super::network::{Network, Weather};
 
 /// Seeds played when nobody asks for others.
-const SEEDS: std::ops::Range<u64> = 0..24;
+const SEEDS: std::ops::Range<u64> = 0..8;
 /// Sessions of a story.
-const SESSIONS: usize = 6;
+const SESSIONS: usize = 5;
 
 fn seeds() -> std::ops::Range<u64> {
     let Ok(asked) = std::env::var("SHELLTRACK_SIM_SEEDS") else { return SEEDS };
