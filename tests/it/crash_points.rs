@@ -41,6 +41,8 @@ fn check_point(name: &str) {
         // The spool is there (only its first process marks it), and something to set aside is in it.
         home.run(&["true"]).expect(0);
         home.flush();
+        // This agent knows of no faults: it is to be gone before others come.
+        wait_until("the agent ends", BOUND, || home.processes().is_empty().then_some(()));
         fs::write(home.spool().join("new/stranger"), "").unwrap();
     }
     let (stays, goes) = (Shell::open(&home), Shell::open(&home));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use shelltrack_tests::{BOUND, Finished, Home, Shell, run_bounded, skip};
+use shelltrack_tests::{BOUND, Finished, Home, Shell, run_bounded, skip, wait_until};
 
 /// A shell is just as it is without us.
 #[track_caller]
@@ -33,6 +33,8 @@ fn a_spool_of_a_newer_version_is_left_alone_and_named() {
     let format = home.spool().join("format");
     assert_eq!(fs::read_to_string(&format).unwrap(), "{\"format\":1}\n");
     fs::write(&format, "{\"format\":2,\"more\":true}\n").unwrap();
+    // An agent that is there already may finish what it does.
+    wait_until("the agent ends", BOUND, || home.processes().is_empty().then_some(()));
     let before = home.files();
     check_told(&home, "newer shelltrack");
     let touched: Vec<_> = home.files().into_iter().filter(|file| !before.contains(file)).collect();
