@@ -21,7 +21,8 @@ fn a_process_killed_at_any_point_costs_nothing_that_was_accepted() {
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(name) = { names.lock().unwrap().pop() } {
+                let next = || names.lock().unwrap().pop();
+                while let Some(name) = next() {
                     let told = std::panic::catch_unwind(|| check_point(&name));
                     if told.is_err() {
                         failed.lock().unwrap().push(name);
