@@ -8,7 +8,9 @@
 
 mod agent;
 mod bad_options;
+mod breakers;
 mod crash_points;
+mod dead_letters;
 mod ends;
 mod fuzz_corpus;
 mod hostile_component;
@@ -16,12 +18,18 @@ mod interop;
 mod kills;
 mod layers;
 mod load;
+mod logs;
+mod metrics;
 mod outage;
+mod rate_limit;
 mod refusals;
 mod run;
+mod services;
 mod sessions;
+mod small_things;
 mod spool;
 mod start_end;
+mod status_fields;
 mod terminal;
 mod transports;
 mod workspace;

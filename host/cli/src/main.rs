@@ -5,14 +5,18 @@ mod agent_log;
 mod args;
 mod commands;
 mod config;
+mod config_file;
 mod embedded;
 mod failure;
 mod output;
 mod places;
 mod process;
+mod prometheus;
 mod recorder;
 mod session;
 mod supervise;
+mod tuning;
+mod units;
 mod variables;
 
 use std::process::ExitCode;

@@ -28,6 +28,10 @@ pub(crate) enum Part {
     Breaker,
     /// A dead letter.
     Letter,
+    /// The counters.
+    Counters,
+    /// A person's order to a breaker.
+    Order,
     /// `track_session_start` on the wire.
     Start,
     /// `track_session_end` on the wire.

@@ -44,6 +44,9 @@ pub(crate) struct Presence {
     pub(crate) build: i64,
     /// When it last said so, milliseconds since 1970: what was alive then is known to have been.
     pub(crate) seen_ms: u64,
+    /// Whether a service manager keeps it: then no other agent takes its place.
+    #[serde(default)]
+    pub(crate) stays: bool,
 }
 
 impl Presence {
@@ -58,22 +61,32 @@ impl Presence {
     }
 
     /// Announces this process as the agent, or that it is still there.
-    pub(crate) fn announce(spool: &Spool, now_ms: u64) -> io::Result<()> {
+    pub(crate) fn announce(spool: &Spool, now_ms: u64, stays: bool) -> io::Result<()> {
         let presence = Self {
             process: ProcessId::of(std::process::id()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build: build(),
             seen_ms: now_ms,
+            stays,
         };
         spool.replace_json(&path(spool), &presence, Part::Presence)
     }
 
-    /// Whether this program is newer, and is to take over. An older one never displaces a newer one.
+    /// Whether this program is newer, and is to take over. An older one never displaces a newer one, and
+    /// one that a service manager keeps is replaced by restarting the service.
     pub(crate) fn is_outdated(&self) -> bool {
+        if self.stays {
+            return false;
+        }
         let ours = Version::parse(env!("CARGO_PKG_VERSION")).ok();
         let theirs = Version::parse(&self.version).ok();
         // A version that cannot be read is none of ours, and not to be relied upon.
         theirs.is_none() || (theirs, self.build) < (ours, build())
+    }
+
+    /// Whether it makes room for a newcomer, which `stays` or started itself.
+    fn gives_way(&self, stays: bool) -> bool {
+        if stays { !self.stays } else { self.is_outdated() }
     }
 
     /// Sends a signal to the agent; that it ended meanwhile is fine.
@@ -105,37 +118,60 @@ fn build() -> i64 {
     })
 }
 
-/// Becomes the agent: the lock, held until it is dropped. `None` when another one sees to it.
-pub(crate) fn acquire(spool: &Spool) -> io::Result<Option<File>> {
+/// Becomes the agent: the lock, held until it is dropped. `None` when another one sees to it. A newcomer
+/// that `stays` takes the place of one that started itself, and fails when another one stays already.
+pub(super) fn acquire(spool: &Spool, stays: bool) -> io::Result<Option<File>> {
     let deadline = Instant::now() + WAIT;
-    let mut asked = false;
     loop {
-        let Some(next) = try_lock(spool, "next.lock")? else { return Ok(None) };
-        loop {
-            if let Some(lock) = try_lock(spool, "agent.lock")? {
-                return Ok(Some(lock));
-            }
-            match Presence::current(spool) {
-                Some(older) if older.is_outdated() => {
-                    if !std::mem::replace(&mut asked, true) {
-                        tracing::info!(version = older.version, "an older agent is asked to leave");
-                        older.send(Signal::TERM)?;
-                    }
+        match try_lock(spool, "next.lock")? {
+            Some(_next) => {
+                if let Some(lock) = await_place(spool, stays, deadline)? {
+                    return Ok(Some(lock));
                 }
-                Some(_) => break,
-                None => {}
             }
-            if Instant::now() > deadline {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the other agent does not end"));
-            }
-            std::thread::sleep(LOOK);
+            None if stays => look_again(deadline)?,
+            None => return Ok(None),
         }
-        drop(next);
         // Whoever was turned away by our hold of `next.lock` relies on this second look.
-        if Presence::current(spool).is_some_and(|agent| !agent.is_outdated()) {
-            return Ok(None);
+        match Presence::current(spool).filter(|agent| !agent.gives_way(stays)) {
+            Some(agent) if stays => {
+                let pid = agent.process.pid;
+                return Err(io::Error::other(format!("an agent that stays serves it already, pid {pid}")));
+            }
+            Some(_) => return Ok(None),
+            None => {}
         }
     }
+}
+
+/// Waits for the lock while `next.lock` is held. `None` when an agent has it that does not give way.
+fn await_place(spool: &Spool, stays: bool, deadline: Instant) -> io::Result<Option<File>> {
+    let mut asked = None;
+    loop {
+        if let Some(lock) = try_lock(spool, "agent.lock")? {
+            return Ok(Some(lock));
+        }
+        match Presence::current(spool) {
+            Some(agent) if !agent.gives_way(stays) => return Ok(None),
+            Some(agent) => {
+                if asked.replace(agent.process.pid) != Some(agent.process.pid) {
+                    tracing::info!(pid = agent.process.pid, version = agent.version, "is asked to leave");
+                    agent.send(Signal::TERM)?;
+                }
+            }
+            None => {}
+        }
+        look_again(deadline)?;
+    }
+}
+
+/// Sleeps until it is time for another look.
+fn look_again(deadline: Instant) -> io::Result<()> {
+    if Instant::now() > deadline {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "the other agent does not end"));
+    }
+    std::thread::sleep(LOOK);
+    Ok(())
 }
 
 /// Takes the agent's place if it is free, and waits for nothing.
@@ -171,9 +207,9 @@ mod tests {
     fn a_newcomer_leaves_when_an_agent_can_be_relied_upon() {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
-        let held = acquire(&spool).unwrap().unwrap();
-        Presence::announce(&spool, 1).unwrap();
-        assert!(acquire(&spool).unwrap().is_none());
+        let held = acquire(&spool, false).unwrap().unwrap();
+        Presence::announce(&spool, 1, false).unwrap();
+        assert!(acquire(&spool, false).unwrap().is_none());
         drop(held);
     }
 
@@ -181,14 +217,14 @@ mod tests {
     fn a_newcomer_waits_for_an_agent_that_is_ending() {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
-        let held = acquire(&spool).unwrap().unwrap();
+        let held = acquire(&spool, false).unwrap().unwrap();
         let other = spool.clone();
-        let newcomer = std::thread::spawn(move || acquire(&other).unwrap().is_some());
+        let newcomer = std::thread::spawn(move || acquire(&other, false).unwrap().is_some());
         while try_lock(&spool, "next.lock").unwrap().is_some() {
             std::thread::yield_now();
         }
         // One newcomer is enough: a second one goes at once.
-        assert!(acquire(&spool).unwrap().is_none());
+        assert!(acquire(&spool, false).unwrap().is_none());
         drop(held);
         assert!(newcomer.join().unwrap());
     }
@@ -197,25 +233,25 @@ mod tests {
     fn the_presence_of_a_dead_agent_is_not_relied_upon() {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
-        Presence::announce(&spool, 1).unwrap();
+        Presence::announce(&spool, 1, false).unwrap();
         assert!(Presence::current(&spool).is_some());
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let process = ProcessId::of(child.id());
         child.wait().unwrap();
-        let dead = Presence { process, version: "0.0.0".to_owned(), build: 0, seen_ms: 1 };
+        let dead = Presence { process, ..agent("0.0.0", 0, false) };
         spool.replace_json(&path(&spool), &dead, Part::Presence).unwrap();
         assert!(Presence::current(&spool).is_none());
-        assert!(acquire(&spool).unwrap().is_some());
+        assert!(acquire(&spool, false).unwrap().is_some());
+    }
+
+    fn agent(version: &str, build: i64, stays: bool) -> Presence {
+        let process = ProcessId::of(std::process::id());
+        Presence { process, version: version.to_owned(), build, seen_ms: 1, stays }
     }
 
     #[test]
     fn an_older_agent_is_displaced_and_a_newer_one_is_not() {
-        let agent = |version: &str, build| Presence {
-            process: ProcessId::of(std::process::id()),
-            version: version.to_owned(),
-            build,
-            seen_ms: 1,
-        };
+        let agent = |version, build| agent(version, build, false);
         let own = env!("CARGO_PKG_VERSION");
         assert!(agent("0.0.1", i64::MAX).is_outdated());
         assert!(agent(own, build() - 1).is_outdated());
@@ -226,13 +262,31 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_a_service_manager_keeps_gives_way_to_nobody() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path()).unwrap();
+        let _held = acquire(&spool, true).unwrap().unwrap();
+        let kept = agent("0.0.1", 0, true);
+        spool.replace_json(&path(&spool), &kept, Part::Presence).unwrap();
+        assert!(acquire(&spool, false).unwrap().is_none());
+        let told = acquire(&spool, true).unwrap_err().to_string();
+        assert!(told.contains(&format!("pid {}", std::process::id())), "{told}");
+    }
+
+    #[test]
+    fn an_agent_that_started_itself_gives_way_to_one_that_stays_however_new_it_is() {
+        assert!(agent("99.0.0", i64::MAX, false).gives_way(true));
+        assert!(!agent("99.0.0", i64::MAX, false).gives_way(false));
+    }
+
+    #[test]
     fn a_thousand_newcomers_at_once_make_one_agent() {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
         let agents = std::thread::scope(|scope| {
             let newcomer = || {
-                let lock = acquire(&spool).unwrap()?;
-                Presence::announce(&spool, 1).unwrap();
+                let lock = acquire(&spool, false).unwrap()?;
+                Presence::announce(&spool, 1, false).unwrap();
                 Some(lock)
             };
             let newcomers: Vec<_> = (0..1000).map(|_| scope.spawn(newcomer)).collect();

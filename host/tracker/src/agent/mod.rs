@@ -29,13 +29,14 @@ mod session;
 mod sim;
 mod worker;
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use shelltrack_sandbox::Sandbox;
@@ -44,12 +45,15 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 use uuid::Uuid;
 
+pub(crate) use dead::{Letter, discard};
 pub(crate) use lock::Presence;
 pub(crate) use session::OpenSession;
 
-use crate::Error;
+use crate::history::History;
+use crate::metrics::Counting;
 use crate::session_buddy::Embedded;
 use crate::spool::{Kind, Spool, siblings};
+use crate::{Error, Tuning};
 use keeper::Keeper;
 
 /// How long a server may take a session for alive that it heard nothing more of. Renewed three times as
@@ -73,6 +77,24 @@ pub struct Options {
     pub sandbox: Arc<Sandbox>,
     /// How the embedded Session-Buddy is reached.
     pub embedded: Embedded,
+    /// How it delivers; asked again whenever a person waits for a delivery.
+    pub tuning: Rc<dyn Fn() -> Tuning>,
+    /// A service manager started it: it stays when there is nothing to do, and takes the place of an
+    /// agent that started itself.
+    pub stays: bool,
+    /// Told what becomes of the agent.
+    pub observer: Rc<dyn Fn(Moment)>,
+}
+
+/// What becomes of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// It serves.
+    Ready,
+    /// It is still well: told every few seconds.
+    Alive,
+    /// It is about to end.
+    Leaving,
 }
 
 /// What the parts of the agent share.
@@ -80,6 +102,12 @@ struct Shared {
     spool: Spool,
     sandbox: Arc<Sandbox>,
     embedded: Embedded,
+    tuning: Rc<dyn Fn() -> Tuning>,
+    observer: Rc<dyn Fn(Moment)>,
+    /// It does not leave because there is nothing to do.
+    stays: bool,
+    counting: RefCell<Counting>,
+    history: History,
     notes: UnboundedSender<Note>,
     /// The spool is that of another pid namespace of this machine: its events are delivered for those
     /// who may never come back, and its processes are not judged.
@@ -131,13 +159,31 @@ impl Shared {
         visiting: bool,
         visits: Rc<()>,
     ) -> Self {
-        let (sandbox, embedded) = (options.sandbox.clone(), options.embedded.clone());
-        Self { spool, sandbox, embedded, notes, visiting, visits }
+        Self {
+            sandbox: options.sandbox.clone(),
+            embedded: options.embedded.clone(),
+            tuning: options.tuning.clone(),
+            observer: options.observer.clone(),
+            stays: options.stays && !visiting,
+            counting: RefCell::new(Counting::load(&spool)),
+            history: History::open(&spool),
+            spool,
+            notes,
+            visiting,
+            visits,
+        }
     }
 
     fn note(&self, note: Note) {
         // The keeper outlives everyone who sends to it; at the very end nobody needs the news.
         drop(self.notes.send(note));
+    }
+
+    /// Tells what becomes of the agent. A visit is no agent of its own.
+    fn tell(&self, moment: Moment) {
+        if !self.visiting {
+            (self.observer)(moment);
+        }
     }
 
     fn finished(&self, key: Uuid, kind: Kind) {
@@ -146,6 +192,18 @@ impl Shared {
 
     fn forget(&self, key: Uuid) {
         self.note(Note::Forget(key));
+    }
+
+    /// Keeps what piles up within its limits.
+    fn keep_house(&self) {
+        match dead::prune(&self.spool, (self.tuning)().dead_letters, SystemTime::now()) {
+            Ok(0) => {}
+            Ok(removed) => {
+                tracing::warn!(removed, "dead letters removed: too many or too old");
+                self.counting.borrow_mut().removed_dead_letters(removed);
+            }
+            Err(error) => tracing::warn!(%error, "dead letters are not kept within their limits"),
+        }
     }
 }
 
@@ -186,12 +244,12 @@ pub(crate) fn nudge(spool: &Spool) -> io::Result<()> {
 }
 
 /// Serves the spool until nothing is left to deliver or watch, or SIGTERM comes. Returns at once
-/// when another agent does.
+/// when another agent does; for one that stays that is an error.
 pub fn run(options: Options) -> Result<(), Error> {
     let spool = Spool::at(options.spool.clone())?;
     let unusable = |error: io::Error| spool.refusal(&error.to_string());
     let last_seen = Presence::last(&spool);
-    let Some(lock) = lock::acquire(&spool).map_err(unusable)? else { return Ok(()) };
+    let Some(lock) = lock::acquire(&spool, options.stays).map_err(unusable)? else { return Ok(()) };
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unusable)?;
     let served = LocalSet::new().block_on(&runtime, serve(&spool, &options, last_seen));

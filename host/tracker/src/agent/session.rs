@@ -10,7 +10,7 @@ use super::dead;
 use crate::Target;
 use crate::fault::Part;
 use crate::process::ProcessId;
-use crate::spool::{Envelope, Kind, Opened, Spool, remove};
+use crate::spool::{Envelope, Kind, Opened, Spool, is_files_fault, remove};
 
 /// How long the memory of a session that the agent itself ended is kept: an announced end that
 /// arrives late (a laptop that slept, a frozen container) still replaces the inferred one.
@@ -112,10 +112,4 @@ impl OpenSession {
         }
         remove(&spool.open_path(self.key), Part::Session)
     }
-}
-
-/// Whether a file is at fault, not the system that reads it.
-pub(super) fn is_files_fault(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, IsADirectory, PermissionDenied, UnexpectedEof};
-    matches!(error.kind(), InvalidData | IsADirectory | UnexpectedEof | PermissionDenied)
 }

@@ -14,7 +14,16 @@ use super::{Act, Part};
 #[must_use]
 pub fn names() -> Vec<String> {
     use Act::{Answered, Create, Remove, Rename, Send, Sync, SyncDirectory, Write};
-    let written = [Part::Event, Part::Session, Part::Presence, Part::Mark, Part::Status, Part::Letter];
+    let written = [
+        Part::Event,
+        Part::Session,
+        Part::Presence,
+        Part::Mark,
+        Part::Status,
+        Part::Letter,
+        Part::Counters,
+        Part::Order,
+    ];
     let writing = written
         .into_iter()
         .flat_map(|part| [Create, Write, Sync, Rename, SyncDirectory].map(|act| (part, act)));
@@ -25,6 +34,7 @@ pub fn names() -> Vec<String> {
         (Part::Event, Remove),
         (Part::Session, Remove),
         (Part::Presence, Remove),
+        (Part::Order, Remove),
         (Part::Start, Send),
         (Part::Start, Answered),
         (Part::End, Send),

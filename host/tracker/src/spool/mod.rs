@@ -10,9 +10,13 @@
 //!   aside/ID{,.json}            what was found here and is not ours, or damaged; with the reason
 //!   format                      version of all this; another version does not touch it
 //!   target-ID.json              what the agent last saw of a target
+//!   order-ID.json               what a person orders of its breaker
 //!   breaker-ID.json             its breaker
 //!   agent.json, *.lock          the agent
-//!   fill.json, refused          how full the spool is; a byte for each start refused
+//!   fill.json, rate             how full the spool is; how many may start (its modification time)
+//!   emissions*, metrics.json    what shells leave to be counted; the counters
+//!   history*.jsonl              the last sessions that were delivered
+//!   agent.log*                  the agent's log
 //! ```
 //!
 //! A shell's process writes one file and reads no directory. Nothing here talks to anybody.
@@ -27,9 +31,9 @@ mod tests;
 mod watch;
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,7 +41,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 pub(crate) use envelope::{Envelope, FORMAT, Kind, Opened};
-pub(crate) use file::remove;
+pub(crate) use file::{is_files_fault, remove};
 pub(crate) use place::siblings;
 pub(crate) use watch::{Seen, watch_new};
 
@@ -217,24 +221,13 @@ impl Spool {
         self.replace_json(&self.root.join("fill.json"), &fill, Part::Mark)
     }
 
-    /// Refuses a start when the spool is full, and counts the refusal.
+    /// Refuses a start when the spool is full.
     pub(crate) fn admit_start(&self) -> Result<(), Error> {
         let Fill { events, bytes } = self.fill();
         if events < EVENTS_MAX && bytes < BYTES_MAX {
             return Ok(());
         }
-        // One appended byte is one refusal: atomic without a lock, and counted by the file's size.
-        let counter =
-            OpenOptions::new().append(true).create(true).mode(0o600).open(self.root.join("refused"));
-        if let Err(error) = counter.and_then(|mut file| file.write_all(b".")) {
-            tracing::warn!(%error, "a refused start could not be counted");
-        }
         Err(Error::SpoolFull { events, bytes })
-    }
-
-    /// Starts refused so far.
-    pub(crate) fn refused(&self) -> u64 {
-        fs::metadata(self.root.join("refused")).map_or(0, |metadata| metadata.len())
     }
 
     pub(crate) fn refusal(&self, reason: &str) -> Error {

@@ -4,10 +4,12 @@
 //! | part | what it does |
 //! |------|--------------|
 //! | `sessions` | which sessions are in mind, and whose shells are awaited |
+//! | `presence` | who can rely on this agent, when it leaves, how full the spool is |
 //! | `recall` | goes on where the agent before this one stopped |
 //! | `ends` | the end of a shell that vanished, and the lease of those that live |
 
 mod ends;
+mod presence;
 mod recall;
 mod sessions;
 
@@ -19,16 +21,17 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use uuid::Uuid;
 
-use super::session::{OpenSession, is_files_fault};
+use super::session::OpenSession;
 use super::worker::Worker;
-use super::{Item, Note, Order, Presence, Shared, dead, lock};
+use super::{Item, Moment, Note, Order, Shared, dead, lock};
 use crate::Target;
-use crate::clock::now_ms;
 use crate::fault::Part;
-use crate::spool::{Envelope, FORMAT, Fill, Kind, Seen, Spool, remove, watch_new};
+use crate::spool::{
+    Envelope, FORMAT, Fill, Kind, Seen, Spool, is_files_fault, remove, watch_new,
+};
 use sessions::Sessions;
 
 /// How long the agent stays with nothing to do, so that a burst of shells needs one agent.
@@ -37,8 +40,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 /// How often the agent says that it is still there: the precision of an end nobody witnessed.
 const SAY_SO: Duration = Duration::from_secs(30);
-/// How long the workers have to finish the call they are in when the agent ends.
-const FAREWELL: Duration = Duration::from_secs(5);
 /// Looks at a file that cannot be read, though it is not at fault as far as can be told, before it is
 /// set aside: a minute, in which a disk may recover.
 const UNREADABLE_LOOKS_MAX: u32 = 12;
@@ -92,6 +93,7 @@ impl Keeper {
         self.tidy();
         self.recall();
         self.look_around();
+        self.shared.tell(Moment::Ready);
         let mut tick = interval(LOOK_AROUND);
         let mut renew = interval(ends::RENEW_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -107,7 +109,7 @@ impl Keeper {
                 key = self.sessions.next_gone() => self.is_gone(key),
                 _ = tick.tick() => if self.tick()? { break },
                 _ = renew.tick() => self.renew(),
-                () = sleep_until(busy + LINGER), if self.is_idle() => {
+                () = sleep_until(busy + LINGER), if self.is_idle() && !self.shared.stays => {
                     if self.may_leave() { break }
                     busy = Instant::now();
                 }
@@ -120,9 +122,15 @@ impl Keeper {
         Ok(())
     }
 
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.sessions.any_open() && Rc::strong_count(&self.shared.visits) == 1
+    }
+
     /// What is done from time to time. `true` when a visitor is to make room for those who live there.
     fn tick(&mut self) -> io::Result<bool> {
         self.look_around();
+        self.shared.tell(Moment::Alive);
+        self.shared.counting.borrow_mut().count(&self.shared.spool);
         if self.shared.visiting {
             return lock::is_awaited(&self.shared.spool);
         }
@@ -133,23 +141,12 @@ impl Keeper {
         Ok(false)
     }
 
-    /// Says that this agent can be relied upon. On a full disk it cannot be said; then shells start
-    /// others in vain, and the events are delivered all the same.
-    fn announce(&mut self) {
-        if self.shared.visiting {
-            return;
-        }
-        match Presence::announce(&self.shared.spool, now_ms()) {
-            Ok(()) => self.announced = Some(Instant::now()),
-            Err(error) => tracing::error!(%error, "the agent cannot announce itself"),
-        }
-    }
-
     fn tidy(&self) {
         self.shared.spool.sweep();
         if let Err(error) = self.shared.spool.set_strangers_aside() {
             tracing::error!(%error, "the spool cannot be read");
         }
+        self.shared.keep_house();
     }
 
     /// Somebody waits for a flush.
@@ -158,41 +155,6 @@ impl Keeper {
         for (queue, _) in self.workers.values() {
             // A worker that is gone has nothing left to try.
             drop(queue.send(Order::TryNow));
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.sessions.any_open() && Rc::strong_count(&self.shared.visits) == 1
-    }
-
-    /// Withdraws, and looks once more: whoever wrote an event before we withdrew relies on us. An agent
-    /// that cannot withdraw stays: somebody may rely on it.
-    fn may_leave(&mut self) -> bool {
-        if !self.shared.visiting {
-            if let Err(error) = Presence::withdraw(&self.shared.spool) {
-                tracing::error!(%error, "the agent cannot withdraw, and stays");
-                return false;
-            }
-            self.announced = None;
-        }
-        self.look_around();
-        if self.is_idle() {
-            return true;
-        }
-        self.announce();
-        // Between the last look and this announcement others were not to rely on us.
-        self.look_around();
-        false
-    }
-
-    async fn leave(self) {
-        let Self { shared, workers, .. } = self;
-        if !shared.visiting {
-            drop(Presence::withdraw(&shared.spool));
-        }
-        let tasks: Vec<_> = workers.into_values().map(|(_, task)| task).collect();
-        for task in tasks {
-            drop(timeout(FAREWELL, task).await);
         }
     }
 
@@ -340,23 +302,5 @@ impl Keeper {
         if let Err(error) = dead::bury(&self.shared.spool, &self.shared.sandbox, key, kind, reason) {
             tracing::error!(%error, "a dead letter could not be kept");
         }
-    }
-
-    /// Tells the shells how full the spool is, in steps: an exact figure would cost a write an event.
-    fn publish_fill(&mut self) {
-        /// What may change between two publications: far below the limits it guards.
-        const STEP: Fill = Fill { events: 500, bytes: 1 << 20 };
-        let events = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
-        let fill = Fill { events, bytes: self.waiting_bytes };
-        if fill.events.abs_diff(self.published.events) < STEP.events
-            && fill.bytes.abs_diff(self.published.bytes) < STEP.bytes
-        {
-            return;
-        }
-        if let Err(error) = self.shared.spool.publish_fill(fill) {
-            tracing::warn!(%error, "the fill of the spool could not be published");
-        }
-        // Also when it failed: a disk that is full is not to be asked again for every event.
-        self.published = fill;
     }
 }

@@ -25,8 +25,8 @@ use tokio::task::LocalSet;
 use uuid::Uuid;
 
 use super::keeper::Keeper;
-use super::{Options, Presence, Shared};
-use crate::Target;
+use super::{Letter, Options, Presence, Shared};
+use crate::{Target, Tuning};
 use crate::clock::{system_us, virtual_time};
 use crate::process::ProcessId;
 use crate::spool::{Envelope, Kind, Opened, Spool};
@@ -148,13 +148,19 @@ impl World {
     /// An agent of this world. `last_seen_ms`: when the one before it was last there.
     async fn agent(&self, last_seen_ms: Option<u64>) -> std::io::Result<()> {
         let (notes, inbox) = unbounded_channel();
-        let options = Options {
+        let shared = Shared::new(self.spool.clone(), &self.options(), notes, false, Rc::new(()));
+        Keeper::new(Rc::new(shared), inbox, last_seen_ms).serve().await
+    }
+
+    fn options(&self) -> Options {
+        Options {
             spool: self.spool.root().to_owned(),
             sandbox: self.sandbox.clone(),
             embedded: self.network.transport(self.buddy.clone()),
-        };
-        let shared = Shared::new(self.spool.clone(), &options, notes, false, Rc::new(()));
-        Keeper::new(Rc::new(shared), inbox, last_seen_ms).serve().await
+            tuning: Rc::new(Tuning::default),
+            stays: false,
+            observer: Rc::new(|_| {}),
+        }
     }
 
     fn names(&self, part: &str) -> Vec<String> {
@@ -166,7 +172,7 @@ impl World {
     /// Why the event of that session is a dead letter.
     #[track_caller]
     fn reason(&self, key: Uuid, kind: Kind) -> String {
-        let letter = Spool::read_json::<super::dead::DeadLetter>(&self.spool.dead_path(key, kind)).unwrap();
+        let letter = Spool::read_json::<Letter>(&self.spool.dead_path(key, kind)).unwrap();
         letter.unwrap_or_else(|| panic!("no dead letter: {:?}", self.names("dead"))).reason
     }
 
@@ -194,12 +200,7 @@ impl World {
     fn visit(&self, theirs: &Spool) {
         self.run(async {
             let (notes, inbox) = unbounded_channel();
-            let options = Options {
-                spool: theirs.root().to_owned(),
-                sandbox: self.sandbox.clone(),
-                embedded: self.network.transport(self.buddy.clone()),
-            };
-            let shared = Shared::new(theirs.clone(), &options, notes, true, Rc::new(()));
+            let shared = Shared::new(theirs.clone(), &self.options(), notes, true, Rc::new(()));
             Keeper::new(Rc::new(shared), inbox, None).serve().await.unwrap();
         });
     }

@@ -1,5 +1,15 @@
 //! Delivers to one target: in the order the events were accepted, one call at a time. What a single
 //! session cannot get through does not hold up the others; what the target refuses is a dead letter.
+//!
+//! | part | what it does |
+//! |------|--------------|
+//! | `giving_up` | what never gets through becomes a dead letter |
+//! | `leases` | tells the server which sessions live |
+//! | `telling` | what is counted and shown of the target |
+
+mod giving_up;
+mod leases;
+mod telling;
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -12,27 +22,19 @@ use uuid::Uuid;
 
 use super::delivery::{Delivery, Verdict};
 use super::gate::{Gate, Permit};
-use super::{Item, LEASE, OpenSession, Order, Shared, dead};
-use crate::Target;
+use super::{Item, Order, Shared};
 use crate::clock::{now_ms, now_us};
-use crate::fault::Part;
+use crate::metrics::outcome_name;
 use crate::session_buddy::{CallError, SessionBuddy};
-use crate::spool::{Kind, remove};
 use crate::status::TargetStatus;
+use crate::{Target, Tuning, orders};
 
-/// Calls that may fail for one event on a server that is otherwise well, before it is given up: one
-/// poisonous event must not be tried for ever.
-const ATTEMPTS_MAX: u32 = 10;
 /// How long a target is left alone that refuses us or lacks the tools: a person has to act.
 const ATTENTION_WAIT: Duration = Duration::from_secs(30);
 /// Longest pause before asking the breaker again: one opened by hand gives no time of its own.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// How long an unused connection stays open; the next shell may come soon.
 const IDLE_CLOSE: Duration = Duration::from_secs(5);
-/// Longest time an event waits: a server that is away for longer needs a person. Microseconds.
-const AGE_MAX_US: u64 = 30 * 24 * 3600 * 1_000_000;
-/// Shortest time between two writes of the target's status while all goes well.
-const STATUS_SPACING: Duration = Duration::from_secs(1);
 
 /// The delivery to one target.
 pub(super) struct Worker {
@@ -50,6 +52,9 @@ pub(super) struct Worker {
     paused_until: Option<Instant>,
     /// Failures in a row, for the backoff.
     failures: u32,
+    /// How often in a row the target was too late; it gets more time then.
+    timeouts: u32,
+    tuning: Tuning,
     gate: Gate,
     connection: Option<SessionBuddy>,
     status: TargetStatus,
@@ -58,9 +63,10 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(shared: Rc<Shared>, target: Target, incoming: UnboundedReceiver<Order>) -> Self {
-        let gate = Gate::load(&shared.spool, &target.id(), shared.sandbox.clone());
         let status = TargetStatus::load(&shared.spool, &target);
-        Self {
+        let tuning = (shared.tuning)();
+        let gate = Gate::load(&shared.spool, &target.id(), &status.breaker, &tuning, shared.sandbox.clone());
+        let mut worker = Self {
             shared,
             target,
             incoming,
@@ -70,11 +76,26 @@ impl Worker {
             not_before: None,
             paused_until: None,
             failures: 0,
+            timeouts: 0,
+            tuning,
             gate,
             connection: None,
             status,
             status_written: None,
+        };
+        worker.obey_person();
+        worker
+    }
+
+    /// Does what a person ordered of the breaker, if anything; gives whether there was an order.
+    fn obey_person(&mut self) -> bool {
+        let Some(order) = orders::waiting(&self.shared.spool, &self.target) else { return false };
+        self.gate.obey(order);
+        self.publish(true);
+        if let Err(error) = orders::done(&self.shared.spool, &self.target) {
+            tracing::warn!(%error, "an order that is obeyed stays, and will be obeyed again");
         }
+        true
     }
 
     /// Delivers until the agent lets go of the sending side.
@@ -102,58 +123,23 @@ impl Worker {
         match order {
             Order::Deliver(item) => _ = self.waiting.insert(item),
             Order::Renew(sessions) => self.leases = sessions,
-            Order::TryNow if self.not_before.is_some_and(|until| until > Instant::now()) => {}
             Order::TryNow => {
-                self.gate.reset();
-                self.paused_until = None;
-                self.failures = 0;
-                let now = Instant::now();
-                self.held.values_mut().for_each(|(until, _)| *until = now);
-            }
-        }
-    }
-
-    /// What has waited for too long becomes a dead letter, the oldest first.
-    fn expire(&mut self) {
-        let due = now_us().saturating_sub(AGE_MAX_US);
-        while let Some(item) = self.waiting.first().filter(|item| item.accepted_us < due).copied() {
-            self.give_up(item, "waited for more than 30 days");
-            if self.waiting.first() == Some(&item) {
-                // It could not be buried; what is younger can wait as well.
-                return;
-            }
-        }
-    }
-
-    /// Tells the server which sessions live. That counts once for the breaker, however it comes out; a
-    /// target that is left alone just now, or does not offer it, is not asked.
-    async fn renew_leases(&mut self) {
-        let sessions = std::mem::take(&mut self.leases);
-        let offered = self.status.tools.as_ref().is_none_or(|tools| SessionBuddy::renews(tools));
-        let paused = self.paused_until.is_some_and(|until| until > Instant::now());
-        if sessions.is_empty() || !offered || paused {
-            return;
-        }
-        let Ok(permit) = self.gate.ask() else { return };
-        if let Err(error) = self.ready(permit).await {
-            return self.target_failed(permit, &error).await;
-        }
-        let renewed = match &self.connection {
-            Some(connection) if SessionBuddy::renews(&connection.offers().tools) => {
-                connection.track_activity(&sessions, LEASE, now_us()).await
-            }
-            _ => Ok(()),
-        };
-        match renewed {
-            Err(error) if error.outcome != Outcome::Refused => self.target_failed(permit, &error).await,
-            refused_or_not => {
-                if let Err(error) = refused_or_not {
-                    tracing::warn!(target_server = %self.target, %error, "leases are not renewed");
+                self.tuning = (self.shared.tuning)();
+                self.gate.tune(&self.tuning);
+                let ordered = self.obey_person();
+                if ordered || self.not_before.is_none_or(|until| until <= Instant::now()) {
+                    self.try_now();
                 }
-                self.gate.report(permit, Ok(()));
-                self.publish(false);
             }
         }
+    }
+
+    fn try_now(&mut self) {
+        self.gate.reset();
+        self.paused_until = None;
+        self.failures = 0;
+        let now = Instant::now();
+        self.held.values_mut().for_each(|(until, _)| *until = now);
     }
 
     /// The next event that may go out, or until when there is none.
@@ -188,8 +174,11 @@ impl Worker {
         let permit = match self.gate.ask() {
             Ok(permit) => permit,
             Err(retry_at_ms) => {
-                self.status.retry_at_ms = Some(retry_at_ms);
                 self.pause(Duration::from_millis(retry_at_ms.saturating_sub(now_ms())));
+                if retry_at_ms == u64::MAX {
+                    // Held open by hand: no time tells when that ends.
+                    self.status.retry_at_ms = None;
+                }
                 return;
             }
         };
@@ -209,6 +198,7 @@ impl Worker {
             Ok(Verdict::Done) => self.delivered(permit, item),
             Ok(Verdict::Dead(reason)) => {
                 self.gate.report(permit, Ok(()));
+                self.attempted(Outcome::Refused);
                 self.give_up(item, &reason);
             }
             Ok(Verdict::Again(error)) => self.event_failed(permit, item, &error).await,
@@ -227,7 +217,11 @@ impl Worker {
         }
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            empty => empty.insert(SessionBuddy::connect(&self.target, &self.shared.embedded).await?),
+            empty => {
+                let (embedded, budgets) =
+                    (&self.shared.embedded, self.tuning.budgets.after_timeouts(self.timeouts));
+                empty.insert(SessionBuddy::connect_within(&self.target, embedded, budgets).await?)
+            }
         };
         let offers = connection.offers();
         self.status.server = Some(offers.server.clone());
@@ -246,6 +240,12 @@ impl Worker {
         self.status.last_error = None;
         self.status.retry_at_ms = None;
         self.status.last_delivery_ms = Some(now_ms());
+        self.attempted(Outcome::Delivered);
+        let mut counting = self.shared.counting.borrow_mut();
+        let counted = counting.target(&self.target);
+        counted.delivered += 1;
+        counted.delivery.observe_us(now_us().saturating_sub(item.accepted_us));
+        drop(counting);
         self.finish(item);
         self.publish(false);
     }
@@ -253,19 +253,21 @@ impl Worker {
     /// The target as a whole did not answer.
     async fn target_failed(&mut self, permit: Permit, error: &CallError) {
         self.gate.report(permit, Err(error));
+        self.attempted(error.outcome);
         self.disconnect().await;
         let asked = error.retry_after_ms.map(|ms| Duration::from_millis(ms).min(PAUSE_MAX));
         self.not_before = asked.map(|wait| Instant::now() + wait);
         let wait = match error.outcome {
             Outcome::Unauthorized => {
-                self.status.needs_attention = Some(error.message.clone());
+                self.status.needs_attention = Some(self.cleaned(error));
                 ATTENTION_WAIT
             }
             _ => Duration::from_millis(self.gate.backoff_ms(self.failures, error.retry_after_ms)),
         };
         self.failures = self.failures.saturating_add(1);
-        self.status.last_error = Some(error.message.clone());
-        tracing::warn!(target_server = %self.target, %error, outcome = ?error.outcome, "not reached");
+        let told = self.cleaned(error);
+        tracing::warn!(target_server = %self.target, error = told, outcome = outcome_name(error.outcome), "not reached");
+        self.status.last_error = Some(told);
         self.pause(wait);
     }
 
@@ -277,9 +279,10 @@ impl Worker {
             return self.target_failed(permit, error).await;
         }
         self.gate.report(permit, Err(error));
+        self.attempted(error.outcome);
         let attempts = self.held.get(&item.key).map_or(0, |(_, attempts)| *attempts) + 1;
-        self.status.last_error = Some(error.message.clone());
-        if attempts >= ATTEMPTS_MAX {
+        self.status.last_error = Some(self.cleaned(error));
+        if attempts >= self.tuning.attempts_max {
             self.give_up(item, &format!("given up after {attempts} attempts: {}", error.message));
         } else {
             let wait = self.gate.backoff_ms(attempts - 1, error.retry_after_ms);
@@ -288,50 +291,6 @@ impl Worker {
         // After a timeout or garbage nobody knows what the next bytes belong to.
         self.disconnect().await;
         self.publish(true);
-    }
-
-    /// Makes the event a dead letter. A dead start takes the rest of its session along.
-    fn give_up(&mut self, item: Item, reason: &str) {
-        tracing::warn!(key = %item.key, kind = ?item.kind, reason, "dead letter");
-        let kinds = if item.kind == Kind::Start { &Kind::ALL[..] } else { &[item.kind][..] };
-        for kind in kinds {
-            if let Err(error) = dead::bury(&self.shared.spool, &self.shared.sandbox, item.key, *kind, reason)
-            {
-                tracing::error!(%error, "a dead letter could not be kept; it stays in the queue");
-                return self.hold(item.key, ATTENTION_WAIT);
-            }
-        }
-        self.remember_no_more_than_needed(item);
-        self.held.remove(&item.key);
-        let gone: Vec<Item> = self
-            .waiting
-            .iter()
-            .filter(|other| other.key == item.key && kinds.contains(&other.kind))
-            .copied()
-            .collect();
-        gone.into_iter().for_each(|item| self.finish(item));
-        self.shared.forget(item.key);
-        self.publish(true);
-    }
-
-    /// What is known of a session goes with its dead letter, unless an announced end may still come or
-    /// an inferred one still waits.
-    fn remember_no_more_than_needed(&self, buried: Item) {
-        let spool = &self.shared.spool;
-        let done = match buried.kind {
-            Kind::Gone => OpenSession::recover(spool, buried.key).and_then(|session| match session {
-                Some(mut session) => {
-                    session.inferred_end_us = Some(now_us());
-                    session.save(spool)
-                }
-                None => Ok(()),
-            }),
-            Kind::End if spool.event_path(buried.key, Kind::Gone).exists() => Ok(()),
-            Kind::Start | Kind::End => remove(&spool.open_path(buried.key), Part::Session),
-        };
-        if let Err(error) = done {
-            tracing::error!(%error, "what is known of a dead session could not be settled");
-        }
     }
 
     fn finish(&mut self, item: Item) {
@@ -355,19 +314,5 @@ impl Worker {
         if let Some(connection) = self.connection.take() {
             connection.close().await;
         }
-    }
-
-    /// Shows the target as it is now, when it changed. `now` for everything but routine deliveries.
-    fn publish(&mut self, now: bool) {
-        self.status.breaker = self.gate.phase_name().to_owned();
-        if let Some((at, status)) = &self.status_written
-            && (*status == self.status || (!now && at.elapsed() < STATUS_SPACING))
-        {
-            return;
-        }
-        if let Err(error) = self.status.save(&self.shared.spool) {
-            tracing::warn!(%error, "the target's status could not be published");
-        }
-        self.status_written = Some((Instant::now(), self.status.clone()));
     }
 }
