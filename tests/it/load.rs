@@ -75,8 +75,11 @@ fn open_sessions_take_next_to_no_memory_of_the_agent() {
     (0..open).for_each(|_| accept(&tracker, &shell.pid(), false));
     home.flush_within(BOUND.as_secs() * 5);
     let agent = home.status()["agent_pid"].as_u64().unwrap();
-    let (delivered, resident) = (memory_kib(agent, "RssAnon:").unwrap(), memory_kib(agent, "VmRSS:").unwrap());
-    eprintln!("{delivered} KiB of its own, {resident} KiB in all, resident after {open} starts were delivered");
+    let (delivered, resident) =
+        (memory_kib(agent, "RssAnon:").unwrap(), memory_kib(agent, "VmRSS:").unwrap());
+    eprintln!(
+        "{delivered} KiB of its own, {resident} KiB in all, resident after {open} starts were delivered"
+    );
     assert_eq!(stored(&home).iter().filter(|session| session.state == "active").count(), open);
     assert!(delivered < RESIDENT_KIB_MAX, "{delivered} KiB");
     if let Some(mib) = number("SHELLTRACK_RSS_MIB") {
@@ -96,7 +99,8 @@ fn a_long_queue_drains_with_nothing_lost_and_bounded_memory() {
     let bound = BOUND * 2 + std::time::Duration::from_millis(20) * u32::try_from(sessions).unwrap();
     wait_until("the queue is empty", bound, || {
         let status = home.status();
-        most = most.max(status["agent_pid"].as_u64().and_then(|agent| memory_kib(agent, "RssAnon:")).unwrap_or(0));
+        most = most
+            .max(status["agent_pid"].as_u64().and_then(|agent| memory_kib(agent, "RssAnon:")).unwrap_or(0));
         (status["queued"] == 0).then_some(())
     });
     eprintln!("{sessions} sessions drained, {most} KiB of its own resident at most");

@@ -165,7 +165,11 @@ fn a_spool_with_too_many_bytes_refuses_a_start_counts_it_and_takes_ends() {
     // As an agent would publish it: half a gigabyte in a few events.
     fs::write(home.spool().join("fill.json"), "{\"events\":12,\"bytes\":536870912}").unwrap();
     check_told(&home, "the spool is full (12 events, 536870912 bytes)");
-    assert!(home.status()["refused"]["spool_full"].as_u64().is_some_and(|refused| refused >= 1), "{:#}", home.status());
+    assert!(
+        home.status()["refused"]["spool_full"].as_u64().is_some_and(|refused| refused >= 1),
+        "{:#}",
+        home.status()
+    );
     home.shelltrack(&["end", &key, "--exit-status", "1"]).expect(0);
     home.flush();
     home.sessions()[0].check_ended(1);

@@ -15,6 +15,9 @@ const SHELL_SECONDS_MAX: f64 = 0.5;
 /// What every swarm may take beyond that.
 const SLACK: Duration = Duration::from_secs(120);
 
+/// Configuration for swarms that are larger than the burst of starts that is let in.
+pub const UNLIMITED: &str = "[limits]\nstarts_per_second = 0\n";
+
 /// How a swarm went.
 #[derive(Clone, Copy, Debug)]
 pub struct Swarm {

@@ -54,8 +54,7 @@ pub(crate) fn bury(spool: &Spool, sandbox: &Sandbox, key: Uuid, kind: Kind, reas
 
 /// Notes that a session is lost to us: what still comes of it becomes dead letters as well.
 pub(crate) fn bury_session(spool: &Spool, key: Uuid, reason: &str) -> io::Result<()> {
-    let letter =
-        Letter { reason: reason.to_owned(), dead_us: now_us(), event: Value::Null, session: None };
+    let letter = Letter { reason: reason.to_owned(), dead_us: now_us(), event: Value::Null, session: None };
     spool.replace_json(&spool.dead_path(key, Kind::Start), &letter, Part::Letter)
 }
 

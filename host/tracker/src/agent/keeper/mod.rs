@@ -29,9 +29,7 @@ use super::worker::Worker;
 use super::{Item, Moment, Note, Order, Shared, dead, lock};
 use crate::Target;
 use crate::fault::Part;
-use crate::spool::{
-    Envelope, FORMAT, Fill, Kind, Seen, Spool, is_files_fault, remove, watch_new,
-};
+use crate::spool::{Envelope, FORMAT, Fill, Kind, Seen, Spool, is_files_fault, remove, watch_new};
 use sessions::Sessions;
 
 /// How long the agent stays with nothing to do, so that a burst of shells needs one agent.

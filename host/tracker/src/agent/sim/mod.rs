@@ -26,10 +26,10 @@ use uuid::Uuid;
 
 use super::keeper::Keeper;
 use super::{Letter, Options, Presence, Shared};
-use crate::{Target, Tuning};
 use crate::clock::{system_us, virtual_time};
 use crate::process::ProcessId;
 use crate::spool::{Envelope, Kind, Opened, Spool};
+use crate::{Target, Tuning};
 use network::Network;
 use server::Buddy;
 
