@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
@@ -64,6 +65,10 @@ fn spool_of(config: Option<&Path>) -> Result<PathBuf, Failure> {
 /// Starts the second stage, which is nobody's child once this one is gone, and keeps nothing: no
 /// descriptor, no working directory. A pipe that was left open would keep its reader waiting.
 fn detach(config: Option<&Path>, spool: &Path, plugin: &Choice) -> Result<ExitCode, Failure> {
+    // A thousand shells that start at once must not become a thousand agents that find one there.
+    if !agent::is_wanted(spool.to_owned())? {
+        return Ok(ExitCode::SUCCESS);
+    }
     close_fds::set_fds_cloexec(FIRST_OTHER_DESCRIPTOR, &[]);
     let failed = |error: std::io::Error| Failure::Failed(format!("the agent cannot be started: {error}"));
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -89,8 +94,8 @@ fn serve(config: Option<&Path>, spool: PathBuf, plugin: &Choice, stays: bool) ->
         plugin.load(Profile::Service).inspect_err(|error| tracing::error!(%error, "the agent ends"))?;
     let embedded = embedded::writing(Arc::clone(&sandbox));
     let config = config.map(Path::to_owned);
-    let tuning = Box::new(move || tuning(config.as_deref()));
-    let observer: Box<dyn Fn(Moment)> = if stays { Box::new(tell_manager) } else { Box::new(|_| {}) };
+    let tuning = Rc::new(move || tuning(config.as_deref()));
+    let observer: Rc<dyn Fn(Moment)> = if stays { Rc::new(tell_manager) } else { Rc::new(|_| {}) };
     agent::run(agent::Options { spool, sandbox, embedded, tuning, stays, observer }).map_err(|error| {
         tracing::error!(%error, "the agent ends");
         Failure::from(error)
