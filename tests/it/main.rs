@@ -8,17 +8,25 @@
 
 mod address_space;
 mod bad_options;
+mod breakers;
+mod dead_letters;
 mod fuzz_corpus;
 mod hostile_component;
 mod interop;
 mod layers;
+mod logs;
+mod metrics;
 mod outage;
 mod plugin;
+mod rate_limit;
 mod redact;
 mod refusals;
 mod run;
+mod services;
 mod sessions;
+mod small_things;
 mod start_end;
+mod status_fields;
 mod terminal;
 mod transports;
 mod workspace;

@@ -92,11 +92,12 @@ fn examine(sandbox: &Sandbox, path: PathBuf, sha256: String) -> Result<Report, F
 
 fn told(report: &Report) -> String {
     let mut text = output::table(
-        &["GROUP", "CASES", "HELD", "MISSED", "DIFFERS"],
+        ["GROUP", "CASES", "HELD", "MISSED", "DIFFERS"],
         report.groups.iter().map(|(name, group)| {
             let missed = group.cases.saturating_sub(group.held);
             let numbers = [group.cases, group.held, missed, group.differs].map(|number| number.to_string());
-            [vec![(*name).to_owned()], numbers.to_vec()].concat()
+            let [cases, held, missed, differs] = numbers;
+            [(*name).to_owned(), cases, held, missed, differs]
         }),
     );
     for (title, faults) in [
