@@ -97,3 +97,18 @@ fn every_crate_obeys_the_lints_of_the_workspace() {
         assert!(manifest.contains("[lints]\nworkspace = true"), "{} has lints of its own", package.name);
     }
 }
+
+/// What makes a program die at a named point is for tests: no crate but a test's asks for it, and none has
+/// it by default, so that nobody can install it.
+#[test]
+fn crash_points_are_compiled_into_tests_only() {
+    for package in metadata().workspace_packages() {
+        for used in package.dependencies.iter().filter(|used| used.kind != DependencyKind::Development) {
+            assert!(!used.features.iter().any(|name| name == "crash-points"), "{} asks for it", package.name);
+        }
+        for (name, implied) in package.features.iter().filter(|(name, _)| *name != "crash-points") {
+            let asks = implied.iter().any(|implied| implied.ends_with("crash-points"));
+            assert!(!asks, "the feature {name} of {} asks for it", package.name);
+        }
+    }
+}

@@ -7,13 +7,18 @@
 )]
 
 mod address_space;
+mod agent;
 mod bad_options;
 mod breakers;
+mod crash_points;
 mod dead_letters;
+mod ends;
 mod fuzz_corpus;
 mod hostile_component;
 mod interop;
+mod kills;
 mod layers;
+mod load;
 mod logs;
 mod metrics;
 mod outage;
@@ -25,6 +30,7 @@ mod run;
 mod services;
 mod sessions;
 mod small_things;
+mod spool;
 mod start_end;
 mod status_fields;
 mod terminal;

@@ -147,15 +147,15 @@ pub(crate) enum Command {
     /// Serve a Session-Buddy over MCP
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
+    /// Print a service definition for the agent
+    #[command(after_help = operate::SERVICE_HELP)]
+    Service(Service),
     /// Clean a text as an event would be cleaned, or explain what would be done
     #[command(after_help = redact::EXAMPLES)]
     Redact(redact::Redact),
     /// Look at components that take the place of the built-in one
     #[command(subcommand)]
     Plugin(plugin::Plugin),
-    /// Print a service definition for the agent
-    #[command(after_help = operate::SERVICE_HELP)]
-    Service(Service),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
+use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tracker::{AgentCommand, StartLimit, Target, Tracker, Tuning};
 
 use crate::config_file::read_file;
@@ -101,11 +102,11 @@ pub(crate) struct Layer {
     pub(crate) session_buddy: SessionBuddy,
     pub(crate) session: Session,
     pub(crate) redaction: Redaction,
-    pub(crate) plugin: Plugin,
     pub(crate) breaker: Breaker,
     pub(crate) delivery: Delivery,
     pub(crate) dead_letters: DeadLetters,
     pub(crate) limits: Limits,
+    pub(crate) plugin: Plugin,
 }
 
 /// What holds in the end.
@@ -121,12 +122,12 @@ pub(crate) struct Settings {
     pub(crate) component: String,
     /// What is hidden.
     pub(crate) policy: Policy,
-    /// The component that does the work.
-    pub(crate) plugin: Choice,
     /// How an agent delivers.
     pub(crate) tuning: Tuning,
     /// How many sessions may begin.
     pub(crate) start_limit: StartLimit,
+    /// The component that does the work.
+    pub(crate) plugin: Choice,
     /// Where spools and logs are.
     pub(crate) state_dir: PathBuf,
     /// The file as `--config` named it: an agent that is started reads the same one.
@@ -167,9 +168,9 @@ impl Settings {
             database,
             component: layer.session.component.unwrap_or_else(|| COMPONENT_DEFAULT.to_owned()),
             policy: policy(layer.redaction)?,
-            plugin: Choice::new(layer.plugin, places.component_cache())?,
             tuning: tuning::settle(&layer.breaker, &layer.delivery, &layer.dead_letters)?,
             start_limit: layer.limits.settle()?,
+            plugin: Choice::new(layer.plugin, places.component_cache())?,
             state_dir: places.state_dir(),
             named_file,
         };
@@ -187,9 +188,9 @@ impl Settings {
             database,
             component: COMPONENT_DEFAULT.to_owned(),
             policy: Policy::default(),
-            plugin: Choice::BuiltIn,
             tuning: Tuning::default(),
             start_limit: StartLimit::default(),
+            plugin: Choice::BuiltIn,
             state_dir: places.state_dir(),
             named_file: None,
         })
@@ -238,11 +239,11 @@ fn merge(layers: [Layer; 3]) -> Result<Layer, Failure> {
             session_buddy: higher.session_buddy.before(lower.session_buddy),
             session: Session { component: higher.session.component.or(lower.session.component) },
             redaction: higher.redaction.before(lower.redaction),
-            plugin: higher.plugin.before(lower.plugin),
             breaker: higher.breaker.before(lower.breaker),
             delivery: higher.delivery.before(lower.delivery),
             dead_letters: higher.dead_letters.before(lower.dead_letters),
             limits: higher.limits.before(lower.limits),
+            plugin: higher.plugin.before(lower.plugin),
         })
     })
 }

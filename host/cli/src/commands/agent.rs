@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
@@ -28,13 +29,11 @@ pub(crate) fn agent(config: Option<&Path>, agent: &Agent) -> Result<ExitCode, Fa
         Some(_) => return Err(Failure::Usage("SPOOL: must be an absolute path".to_owned())),
         None => spool_of(config)?,
     };
+    let plugin = component(config, agent)?;
     if agent.foreground {
         agent_log::to_stderr();
-        let plugin = Settings::load(config, &SessionBuddy::default())?.plugin;
         return serve(config, spool, &plugin, true);
     }
-    let said = Plugin { path: agent.plugin.clone(), sha256: agent.plugin_sha256.clone() };
-    let plugin = Choice::new(said, Places::find()?.component_cache())?;
     if !agent.detached {
         return detach(config, &spool, &plugin);
     }
@@ -47,6 +46,16 @@ pub(crate) fn agent(config: Option<&Path>, agent: &Agent) -> Result<ExitCode, Fa
     serve(config, spool, &plugin, false)
 }
 
+/// The component that works: what the shell that starts an agent was told, or for a service manager's
+/// agent what is configured.
+fn component(config: Option<&Path>, agent: &Agent) -> Result<Choice, Failure> {
+    if agent.foreground && agent.plugin.is_none() {
+        return Ok(Settings::load(config, &SessionBuddy::default())?.plugin);
+    }
+    let said = Plugin { path: agent.plugin.clone(), sha256: agent.plugin_sha256.clone() };
+    Choice::new(said, Places::find()?.component_cache())
+}
+
 /// The spool of this user and machine, made when it is missing.
 fn spool_of(config: Option<&Path>) -> Result<PathBuf, Failure> {
     let settings = Settings::load(config, &SessionBuddy::default())?;
@@ -56,6 +65,10 @@ fn spool_of(config: Option<&Path>) -> Result<PathBuf, Failure> {
 /// Starts the second stage, which is nobody's child once this one is gone, and keeps nothing: no
 /// descriptor, no working directory. A pipe that was left open would keep its reader waiting.
 fn detach(config: Option<&Path>, spool: &Path, plugin: &Choice) -> Result<ExitCode, Failure> {
+    // A thousand shells that start at once must not become a thousand agents that find one there.
+    if !agent::is_wanted(spool.to_owned())? {
+        return Ok(ExitCode::SUCCESS);
+    }
     close_fds::set_fds_cloexec(FIRST_OTHER_DESCRIPTOR, &[]);
     let failed = |error: std::io::Error| Failure::Failed(format!("the agent cannot be started: {error}"));
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -81,8 +94,8 @@ fn serve(config: Option<&Path>, spool: PathBuf, plugin: &Choice, stays: bool) ->
         plugin.load(Profile::Service).inspect_err(|error| tracing::error!(%error, "the agent ends"))?;
     let embedded = embedded::writing(Arc::clone(&sandbox));
     let config = config.map(Path::to_owned);
-    let tuning = Box::new(move || tuning(config.as_deref()));
-    let observer: Box<dyn Fn(Moment)> = if stays { Box::new(tell_manager) } else { Box::new(|_| {}) };
+    let tuning = Rc::new(move || tuning(config.as_deref()));
+    let observer: Rc<dyn Fn(Moment)> = if stays { Rc::new(tell_manager) } else { Rc::new(|_| {}) };
     agent::run(agent::Options { spool, sandbox, embedded, tuning, stays, observer }).map_err(|error| {
         tracing::error!(%error, "the agent ends");
         Failure::from(error)

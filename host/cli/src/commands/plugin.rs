@@ -95,8 +95,8 @@ fn told(report: &Report) -> String {
         ["GROUP", "CASES", "HELD", "MISSED", "DIFFERS"],
         report.groups.iter().map(|(name, group)| {
             let missed = group.cases.saturating_sub(group.held);
-            let numbers = [group.cases, group.held, missed, group.differs].map(|number| number.to_string());
-            let [cases, held, missed, differs] = numbers;
+            let [cases, held, missed, differs] =
+                [group.cases, group.held, missed, group.differs].map(|number| number.to_string());
             [(*name).to_owned(), cases, held, missed, differs]
         }),
     );

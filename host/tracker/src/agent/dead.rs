@@ -11,8 +11,10 @@ use shelltrack_sandbox::types::Policy;
 use uuid::Uuid;
 
 use super::session::OpenSession;
-use crate::DeadLetterLimits;
-use crate::spool::{Kind, Spool, now_us, remove};
+use crate::clock::now_us;
+use crate::fault::Part;
+use crate::spool::{Envelope, Kind, Spool, remove};
+use crate::{DeadLetterLimits, Target};
 
 /// One dead letter, as it lies in its file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,11 +33,17 @@ pub(crate) struct Letter {
 /// Longest reason that is kept, in scalars: a server may answer with a page.
 const REASON_SCALARS_MAX: u32 = 300;
 
-/// Moves an event from `new/` to `dead/`. One that is not there is fine.
-pub(crate) fn bury(spool: &Spool, sandbox: &Sandbox, key: Uuid, kind: Kind, reason: &str) -> io::Result<()> {
+/// Moves an event from `new/` to `dead/`; `false` when it is not there, which is fine.
+pub(crate) fn bury(
+    spool: &Spool,
+    sandbox: &Sandbox,
+    key: Uuid,
+    kind: Kind,
+    reason: &str,
+) -> io::Result<bool> {
     let path = spool.event_path(key, kind);
     let event = match Spool::read_json::<Value>(&path) {
-        Ok(None) => return Ok(()),
+        Ok(None) => return Ok(false),
         Ok(Some(event)) => event,
         Err(error) => {
             // Whatever it is, also a directory: it lies beside its letter, for a person to look at.
@@ -46,8 +54,21 @@ pub(crate) fn bury(spool: &Spool, sandbox: &Sandbox, key: Uuid, kind: Kind, reas
     // A session that cannot be read is no reason to keep the event in the queue.
     let session = OpenSession::load(spool, key).ok().flatten();
     let letter = Letter { reason: clean(sandbox, reason), dead_us: now_us(), event, session };
-    spool.replace_json(&spool.dead_path(key, kind), &letter)?;
-    remove(&path)
+    spool.replace_json(&spool.dead_path(key, kind), &letter, Part::Letter)?;
+    remove(&path, Part::Event).map(|()| true)
+}
+
+/// Where the events of a session were to go whose start is a dead letter.
+pub(crate) fn target_of(spool: &Spool, key: Uuid) -> Option<Target> {
+    let letter = Spool::read_json::<Letter>(&spool.dead_path(key, Kind::Start)).ok().flatten()?;
+    let start = serde_json::from_value::<Envelope>(letter.event).ok()?;
+    Some(start.opened?.target)
+}
+
+/// Notes that a session is lost to us: what still comes of it becomes dead letters as well.
+pub(crate) fn bury_session(spool: &Spool, key: Uuid, reason: &str) -> io::Result<()> {
+    let letter = Letter { reason: reason.to_owned(), dead_us: now_us(), event: Value::Null, session: None };
+    spool.replace_json(&spool.dead_path(key, Kind::Start), &letter, Part::Letter)
 }
 
 /// A reason may be a server's words, which may repeat parts of the event or worse: the component cleans
@@ -66,9 +87,9 @@ pub(crate) fn discard(spool: &Spool, key: Uuid, kind: Kind) -> io::Result<()> {
     if raw.is_dir() {
         fs::remove_dir_all(&raw)?;
     } else {
-        remove(&raw)?;
+        remove(&raw, Part::Letter)?;
     }
-    remove(&letter)
+    remove(&letter, Part::Letter)
 }
 
 /// Removes the oldest letters until the rest is within the limits; gives how many went.
@@ -111,7 +132,7 @@ mod tests {
             let key = Uuid::new_v4();
             let path = spool.dead_path(key, Kind::End);
             let letter = Letter { reason: "no".to_owned(), dead_us: 1, event: Value::Null, session: None };
-            spool.replace_json(&path, &letter).unwrap();
+            spool.replace_json(&path, &letter, Part::Letter).unwrap();
             let since = SystemTime::now() - Duration::from_secs(*age);
             fs::File::options().append(true).open(path).unwrap().set_modified(since).unwrap();
             key
