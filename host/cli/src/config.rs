@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
 use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tracker::{AgentCommand, StartLimit, Target, Tracker, Tuning};
@@ -194,6 +193,11 @@ impl Settings {
             state_dir: places.state_dir(),
             named_file: None,
         })
+    }
+
+    /// The sandbox with the component that does the work.
+    pub(crate) fn sandbox(&self, profile: Profile) -> Result<Arc<Sandbox>, Failure> {
+        self.plugin.load(profile)
     }
 
     /// The tracker these settings mean; agents it needs are started from this very program.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde::Deserialize;
 use shelltrack_sandbox::{Profile, Sandbox};
 
-use crate::config::Settings;
 use crate::failure::Failure;
 
 /// Hexadecimal digits of a SHA-256.
@@ -91,13 +90,6 @@ impl Choice {
                 vec![format!("--plugin={}", path.display()), format!("--plugin-sha256={sha256}")]
             }
         }
-    }
-}
-
-impl Settings {
-    /// The sandbox with the component that is configured.
-    pub(crate) fn sandbox(&self, profile: Profile) -> Result<Arc<Sandbox>, Failure> {
-        self.plugin.load(profile)
     }
 }
 

@@ -156,13 +156,6 @@ pub(crate) struct Agent {
     /// Stay, and log to stderr
     #[arg(long)]
     pub(crate) foreground: bool,
-    /// Component in the place of the built-in one [default: the built-in one; in the foreground, what is
-    /// configured]
-    #[arg(long, hide = true, requires = "plugin_sha256", conflicts_with = "foreground")]
-    pub(crate) plugin: Option<PathBuf>,
-    /// Its digest
-    #[arg(long, hide = true)]
-    pub(crate) plugin_sha256: Option<String>,
     /// This is the second stage: detached from whoever started the first
     #[arg(long, hide = true, conflicts_with = "foreground")]
     pub(crate) detached: bool,
