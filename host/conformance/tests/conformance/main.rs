@@ -140,10 +140,13 @@ fn a_component_that_does_nothing_right_holds_nothing() {
     }
 }
 
+/// Spoils what a subject gives for success.
+type Spoil = fn(&mut Value);
+
 /// A suite that nothing can fail proves nothing: each of these is a fault it has to see.
 #[test]
 fn a_subject_with_a_fault_is_caught() {
-    let faults: [(&str, fn(&mut Value)); 6] = [
+    let faults: [(&str, Spoil); 6] = [
         ("an escape in a text", |ok| put(ok, "text", "a\u{1b}[31mb")),
         ("a bidi control in a text", |ok| put(ok, "text", "a\u{202e}b")),
         ("a text that is not the cleaned one", |ok| put(ok, "text", "something else")),
