@@ -10,6 +10,9 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use super::{Act, Part};
 
+#[cfg(test)]
+pub(crate) use of_thread::{hits, inject};
+
 /// Every point there is, for tests that visit each of them.
 #[must_use]
 pub fn names() -> Vec<String> {
@@ -106,38 +109,6 @@ impl Plan {
     }
 }
 
-/// What is planned for this thread alone, and how often that came true.
-#[cfg(test)]
-mod of_thread {
-    use std::cell::{Cell, RefCell};
-
-    use super::{Effect, Plan};
-
-    thread_local! {
-        static PLAN: RefCell<Option<Plan>> = const { RefCell::new(None) };
-        static HITS: Cell<u32> = const { Cell::new(0) };
-    }
-
-    /// Plans a fault for this thread, or none.
-    pub(crate) fn inject(plan: Option<Plan>) {
-        HITS.set(0);
-        PLAN.set(plan);
-    }
-
-    /// How often it came true.
-    pub(crate) fn hits() -> u32 {
-        HITS.get()
-    }
-
-    pub(super) fn effect(point: &str) -> Option<Effect> {
-        let effect = PLAN.with_borrow_mut(|plan| plan.as_mut().and_then(|plan| plan.effect(point)));
-        HITS.set(HITS.get() + u32::from(effect.is_some()));
-        effect
-    }
-}
-#[cfg(test)]
-pub(crate) use of_thread::{hits, inject};
-
 /// What is planned for this process.
 fn effect_of_process(point: &str) -> Option<Effect> {
     static PLANNED: Mutex<Option<Option<Plan>>> = Mutex::new(None);
@@ -176,4 +147,34 @@ pub(crate) fn write_all(file: &mut File, bytes: &[u8], part: Part) -> io::Result
     file.write_all(first)?;
     at(part, Act::Write)?;
     file.write_all(rest)
+}
+
+/// What is planned for this thread alone, and how often that came true.
+#[cfg(test)]
+mod of_thread {
+    use std::cell::{Cell, RefCell};
+
+    use super::{Effect, Plan};
+
+    thread_local! {
+        static PLAN: RefCell<Option<Plan>> = const { RefCell::new(None) };
+        static HITS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Plans a fault for this thread, or none.
+    pub(crate) fn inject(plan: Option<Plan>) {
+        HITS.set(0);
+        PLAN.set(plan);
+    }
+
+    /// How often it came true.
+    pub(crate) fn hits() -> u32 {
+        HITS.get()
+    }
+
+    pub(super) fn effect(point: &str) -> Option<Effect> {
+        let effect = PLAN.with_borrow_mut(|plan| plan.as_mut().and_then(|plan| plan.effect(point)));
+        HITS.set(HITS.get() + u32::from(effect.is_some()));
+        effect
+    }
 }
