@@ -7,7 +7,9 @@
 )]
 
 mod bad_options;
+mod database;
 mod fuzz_corpus;
+mod guarded;
 mod hostile_component;
 mod interop;
 mod layers;

@@ -14,6 +14,7 @@
 pub mod binary;
 pub mod fake;
 pub mod home;
+pub mod postgres;
 pub mod process;
 pub mod record;
 pub mod server;

@@ -2,7 +2,6 @@
 //! hold is the component's business.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,11 +10,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::args_server::{Archive, Backup, Export, Import, Serve, Token};
 use crate::config::SessionBuddy;
 use crate::failure::{NOT_LAUNCHED, USAGE};
 
-/// Where `serve --http` listens when no address is given.
-const LISTEN_DEFAULT: &str = "127.0.0.1:8678";
 /// Most records one listing shows; also the most a server gives at once.
 const LIST_LIMIT_MAX: i64 = 1000;
 /// Largest pid there is on Linux (`pid_max_max`), and so on the wire.
@@ -89,6 +87,16 @@ pub(crate) enum Command {
     Flush(Flush),
     /// Serve a Session-Buddy over MCP
     Serve(Serve),
+    /// Make, read and renew what lets clients in
+    Token(Token),
+    /// Put sessions that ended long ago out of the way
+    Archive(Archive),
+    /// Write sessions as JSON Lines
+    Export(Export),
+    /// Take in sessions from JSON Lines
+    Import(Import),
+    /// Copy the database while it is used, and check the copy
+    Backup(Backup),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -196,24 +204,6 @@ pub(crate) struct Flush {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Serve {
-    /// Speak MCP on stdin and stdout
-    #[arg(long, conflicts_with_all = ["http", "no_auth"])]
-    pub(crate) stdio: bool,
-    /// Listen for streamable HTTP at /mcp of this loopback address, which is also what happens without
-    /// any option; port 0 takes a free one, and the URL is told on stderr [default: 127.0.0.1:8678]
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_value = LISTEN_DEFAULT,
-          default_missing_value = LISTEN_DEFAULT, hide_default_value = true, value_parser = loopback)]
-    pub(crate) http: SocketAddr,
-    /// Let every process of this machine in, and say nothing about it
-    #[arg(long)]
-    pub(crate) no_auth: bool,
-    /// SQLite file of the sessions [default: $XDG_DATA_HOME/shelltrack/sessions.db]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) database: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Agent {
     /// The spool, an absolute path
     pub(crate) spool: PathBuf,
@@ -256,22 +246,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds) if (0.0..=FLUSH_SECONDS_MAX).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!("must be a number of seconds from 0 to {FLUSH_SECONDS_MAX}")),
     }
-}
-
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let numeric = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.to_owned(),
-    };
-    let address: SocketAddr =
-        numeric.parse().map_err(|_| format!("must be an address and a port, such as {LISTEN_DEFAULT}"))?;
-    if !address.ip().is_loopback() {
-        return Err(
-            "must be a loopback address (127.0.0.1 or [::1]): others could be reached from elsewhere"
-                .to_owned(),
-        );
-    }
-    Ok(address)
 }
 
 #[cfg(test)]
@@ -332,24 +306,6 @@ mod tests {
         assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
         assert_eq!(key_value("a="), Ok(("a".to_owned(), String::new())));
         assert!(key_value("a").is_err() && key_value("=b").is_err());
-    }
-
-    #[test]
-    fn only_loopback_addresses_are_served() {
-        assert!(loopback("127.0.0.1:0").is_ok() && loopback("[::1]:80").is_ok());
-        assert_eq!(loopback("localhost:80").unwrap(), "127.0.0.1:80".parse().unwrap());
-        assert!(loopback("0.0.0.0:80").is_err() && loopback("192.0.2.1:80").is_err());
-        assert!(loopback("8678").is_err());
-    }
-
-    #[test]
-    fn http_is_served_at_the_usual_place_when_no_address_is_given() {
-        for line in [&["serve", "--http"][..], &["serve"], &["serve", "--http", "--no-auth"]] {
-            let Command::Serve(serve) = parse(line).unwrap().command else { panic!() };
-            assert_eq!(serve.http, LISTEN_DEFAULT.parse().unwrap());
-        }
-        assert!(parse(&["serve", "--stdio", "--http"]).is_err());
-        assert!(parse(&["serve", "--stdio"]).is_ok());
     }
 
     #[test]

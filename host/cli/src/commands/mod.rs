@@ -1,12 +1,14 @@
 //! One file per command, or per pair that belongs together; here is what they share.
 
 mod agent;
+mod database;
 mod flush;
 mod run;
 mod serve;
 mod sessions;
 mod start_end;
 mod status;
+mod token;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,6 +45,11 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Status(status) => status::status(config, &status),
         Command::Flush(flush) => flush::flush(config, &flush),
         Command::Serve(serve) => serve::serve(config, serve),
+        Command::Token(token) => token::token(&token),
+        Command::Archive(archive) => database::archive(config, &archive),
+        Command::Export(export) => database::export(config, &export),
+        Command::Import(import) => database::import(config, &import),
+        Command::Backup(backup) => database::backup(config, &backup),
         Command::Completions { shell } => completions(shell),
         Command::Agent(agent) => agent::agent(&agent),
     }
