@@ -101,7 +101,7 @@ pub(crate) async fn all(store: &dyn Store) -> Vec<SessionRecord> {
     store.list(query(1000)).await.unwrap().records
 }
 
-pub(crate) async fn a_session_is_stored_from_start_to_end([store, second]: Stores) {
+pub(crate) async fn a_session_is_stored_from_start_to_end([store, _]: Stores) {
     let stored = store.track_start(start("e1"), None).await.unwrap();
     assert!(stored.session_id.starts_with("mahavishnu-20261120-091952-"), "{}", stored.session_id);
     assert_eq!(store.show(stored.session_id.clone()).await.unwrap().unwrap().state, State::Active);
@@ -153,7 +153,7 @@ pub(crate) async fn an_announced_end_replaces_an_inferred_one_and_not_the_other_
     assert_eq!(finish(&store, vanished(&id, 9)).await.unwrap(), announced);
 }
 
-pub(crate) async fn an_end_before_its_start_has_no_duration_and_is_marked([store, second]: Stores) {
+pub(crate) async fn an_end_before_its_start_has_no_duration_and_is_marked([store, _]: Stores) {
     let id = store.track_start(start("e1"), None).await.unwrap().session_id;
     let record = finish(&store, end(&id, "e2", -1)).await.unwrap();
     assert_eq!((record.state, record.duration_seconds, record.clock_skew), (State::Ended, None, true));

@@ -24,13 +24,13 @@ macro_rules! in_turn {
     };
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn the_postgresql_store_keeps_every_promise() {
     let Some(postgres) = Postgres::start() else { return };
     for_each_promise! { in_turn(postgres) }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn schemas_are_made_once_and_newer_or_foreign_ones_refused() {
     let Some(postgres) = Postgres::start() else { return };
     let url = postgres.database();
@@ -54,7 +54,7 @@ async fn schemas_are_made_once_and_newer_or_foreign_ones_refused() {
     assert_eq!(PostgresStore::open(&foreign).await.err(), Some(StoreError::Foreign));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn broken_connections_are_replaced() {
     let Some(postgres) = Postgres::start() else { return };
     let url = postgres.database();

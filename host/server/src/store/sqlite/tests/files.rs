@@ -151,14 +151,14 @@ async fn a_full_database_is_told_and_loses_only_what_was_told() {
     let error = loop {
         let mut event = start(&format!("e{stored}"));
         event.metadata = serde_json::json!({"long": "x".repeat(2000)}).to_string();
-        match rows::insert_start(&connection, &event) {
+        match rows::insert_start(&connection, &event, None) {
             Ok(_) => stored += 1,
             Err(error) => break error,
         }
     };
     assert_eq!(error, StoreError::Full);
     assert!(stored > 0);
-    assert_eq!(rows::counts(&connection).unwrap().total, stored);
+    assert_eq!(questions::counts(&connection).unwrap().total, stored);
 }
 
 #[tokio::test]
