@@ -61,7 +61,7 @@ fn two_servers_on_one_database_lose_nothing_and_store_nothing_twice_when_one_is_
     let homes = [Home::with_config(&first.config()), Home::with_config(&second.config())];
     std::thread::scope(|scope| {
         for home in &homes {
-            scope.spawn(|| (0..SHELLS).for_each(|_| drop(home.run(&["true"]).expect(0))));
+            scope.spawn(move || (0..SHELLS).for_each(|_| drop(home.run(&["true"]).expect(0))));
         }
         first.kill();
     });

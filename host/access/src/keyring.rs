@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::file;
 use crate::key::{Jwk, Key, KeyError, PublicKey};
@@ -22,6 +22,9 @@ const SUFFIX: &str = "jwk";
 
 /// Keys of one directory: a fleet has one per machine. Without a limit a full directory stops a server.
 const KEYS_MAX: usize = 10_000;
+
+/// Longer than the ticks in which file systems count time.
+const CLOCK_TICK: Duration = Duration::from_secs(1);
 
 /// Shared secrets that hold at once: the one that signs and the one before it.
 const SECRETS_MAX: usize = 2;
@@ -122,7 +125,7 @@ impl Keyring {
     pub fn keys(&self) -> Arc<Vec<Key>> {
         let now = changed(&self.directory);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if loaded.changed != now {
+        if loaded.changed != now || is_fresh(now) {
             match self.load() {
                 Ok(keys) => loaded.keys = Arc::new(keys),
                 Err(error) => tracing::error!(%error, "the keys cannot be read anew; the old ones hold"),
@@ -162,6 +165,12 @@ impl Keyring {
 
 fn changed(directory: &Path) -> Option<SystemTime> {
     fs::metadata(directory).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// Whether something else may have changed since without another time to show for it.
+fn is_fresh(changed: Option<SystemTime>) -> bool {
+    let age = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok());
+    age.is_none_or(|age| age < CLOCK_TICK)
 }
 
 fn names(directory: &Path) -> io::Result<Vec<PathBuf>> {
