@@ -5,24 +5,23 @@
 //! through anew they belong to a new generation; what an older generation reports is ignored. Opens
 //! no connection and reads no clock.
 
-use serde::{Deserialize, Serialize};
-
 use crate::backoff::{RETRY_AFTER_MS_MAX, uniform};
+use crate::json::{self, Json, Object};
+use crate::json_write;
+use crate::report::Report;
 use crate::types::{BreakerInput, BreakerPhase, BreakerPolicy, BreakerStep, CallReport, Outcome};
 
 /// Version of the persisted state.
-const STATE_VERSION: u32 = 1;
+const VERSION: Json = Json::Signed(1);
 /// A state of ours is below 200 bytes.
 const STATE_BYTES_MAX: usize = 1024;
 /// Part of a grown interval that jitter may take off: a quarter spreads the probes of many hosts.
 const JITTER_DIVISOR: u64 = 4;
 
 /// What is persisted. Times are milliseconds since 1970.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 struct State {
-    version: u32,
-    phase: Phase,
+    phase: BreakerPhase,
     generation: u64,
     /// Consecutive failures.
     failures: u32,
@@ -34,26 +33,20 @@ struct State {
     retry_at_ms: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Phase {
-    Closed,
-    Open,
-    HalfOpen,
-    ForcedOpen,
-    Disabled,
+/// Name of a phase in a persisted state.
+fn phase_name(phase: BreakerPhase) -> &'static str {
+    match phase {
+        BreakerPhase::Closed => "closed",
+        BreakerPhase::Open => "open",
+        BreakerPhase::HalfOpen => "half-open",
+        BreakerPhase::ForcedOpen => "forced-open",
+        BreakerPhase::Disabled => "disabled",
+    }
 }
 
-impl From<Phase> for BreakerPhase {
-    fn from(phase: Phase) -> Self {
-        match phase {
-            Phase::Closed => BreakerPhase::Closed,
-            Phase::Open => BreakerPhase::Open,
-            Phase::HalfOpen => BreakerPhase::HalfOpen,
-            Phase::ForcedOpen => BreakerPhase::ForcedOpen,
-            Phase::Disabled => BreakerPhase::Disabled,
-        }
-    }
+fn phase(name: &str) -> Option<BreakerPhase> {
+    use BreakerPhase::{Closed, Disabled, ForcedOpen, HalfOpen, Open};
+    [Closed, Open, HalfOpen, ForcedOpen, Disabled].into_iter().find(|&phase| phase_name(phase) == name)
 }
 
 /// A policy that makes sense, whatever was configured.
@@ -104,19 +97,19 @@ pub fn step(
     match input {
         BreakerInput::Ask => allowed = state.ask(&rules, now_ms),
         BreakerInput::Report(report) => state.report(&report, &rules, now_ms, entropy),
-        BreakerInput::ForceOpen => state.enter_by_hand(Phase::ForcedOpen, now_ms),
-        BreakerInput::Disable => state.enter_by_hand(Phase::Disabled, now_ms),
-        BreakerInput::Reset => state.enter_by_hand(Phase::Closed, now_ms),
+        BreakerInput::ForceOpen => state.enter_by_hand(BreakerPhase::ForcedOpen, now_ms),
+        BreakerInput::Disable => state.enter_by_hand(BreakerPhase::Disabled, now_ms),
+        BreakerInput::Reset => state.enter_by_hand(BreakerPhase::Closed, now_ms),
     }
     BreakerStep {
-        previous: previous.into(),
-        phase: state.phase.into(),
+        previous,
+        phase: state.phase,
         generation: state.generation,
         allowed,
-        probe: allowed && state.phase == Phase::HalfOpen,
+        probe: allowed && state.phase == BreakerPhase::HalfOpen,
         failures: state.failures,
         retry_at_ms: if allowed { 0 } else { state.next_ask_ms(&rules) },
-        state: serde_json::to_string(&state).expect("numbers and names always serialize"),
+        state: state.write(),
         discarded,
     }
 }
@@ -129,33 +122,38 @@ fn load(text: &str) -> (State, Option<String>) {
     let reason = if text.len() > STATE_BYTES_MAX {
         "the state is too long"
     } else {
-        match serde_json::from_str::<State>(text) {
-            Ok(state) if state.version != STATE_VERSION => "the state is of another version",
-            Ok(state) if !state.is_consistent() => "the state contradicts itself",
-            Ok(state) => return (state, None),
-            Err(_) if version_of(text).is_some_and(|version| version != u64::from(STATE_VERSION)) => {
-                "the state is of another version"
-            }
-            Err(_) => "the state cannot be read",
+        match members(text) {
+            Some(members) if is_of_another_version(&members) => "the state is of another version",
+            Some(members) => match State::read(members) {
+                Some(state) if state.is_consistent() => return (state, None),
+                Some(_) => "the state contradicts itself",
+                None => "the state cannot be read",
+            },
+            None => "the state cannot be read",
         }
     };
     (State::new(), Some(reason.to_owned()))
 }
 
-/// Version of a state whose other members may be unknown here.
-fn version_of(text: &str) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        version: u64,
+/// Its other members may be unknown here.
+fn is_of_another_version(members: &Object) -> bool {
+    let version = members.get("version");
+    version.is_some_and(|v| *v != VERSION && matches!(v, Json::Signed(_) | Json::Unsigned(_)))
+}
+
+fn members(text: &str) -> Option<Object> {
+    let mut report = Report::default();
+    let value = json::read_metadata(text, "", &mut report);
+    match value {
+        Some(Json::Object(members)) if report.is_valid() => Some(members),
+        _ => None,
     }
-    serde_json::from_str::<Versioned>(text).ok().map(|versioned| versioned.version)
 }
 
 impl State {
     fn new() -> Self {
         State {
-            version: STATE_VERSION,
-            phase: Phase::Closed,
+            phase: BreakerPhase::Closed,
             generation: 0,
             failures: 0,
             interval_ms: 0,
@@ -164,13 +162,47 @@ impl State {
         }
     }
 
+    /// All members and no other, each of its type.
+    fn read(mut members: Object) -> Option<Self> {
+        members.remove("version").filter(|version| *version == VERSION)?;
+        let Some(Json::Text(name)) = members.remove("phase") else { return None };
+        let mut number = |name: &str| match members.remove(name)? {
+            Json::Signed(n) => u64::try_from(n).ok(),
+            Json::Unsigned(n) => Some(n),
+            _ => None,
+        };
+        let state = State {
+            phase: phase(&name)?,
+            generation: number("generation")?,
+            failures: u32::try_from(number("failures")?).ok()?,
+            interval_ms: number("interval_ms")?,
+            since_ms: number("since_ms")?,
+            retry_at_ms: number("retry_at_ms")?,
+        };
+        members.is_empty().then_some(state)
+    }
+
+    fn write(&self) -> String {
+        let mut text = String::new();
+        let mut members = json_write::Members::begin(&mut text);
+        members.json("version", &VERSION);
+        members.text("phase", phase_name(self.phase));
+        members.number("generation", self.generation);
+        members.number("failures", self.failures.into());
+        members.number("interval_ms", self.interval_ms);
+        members.number("since_ms", self.since_ms);
+        members.number("retry_at_ms", self.retry_at_ms);
+        members.end();
+        text
+    }
+
     /// Whether the members fit together, as they do in every state that was written here.
     fn is_consistent(&self) -> bool {
         match self.phase {
-            Phase::Closed => self.interval_ms == 0 && self.retry_at_ms == 0,
-            Phase::Open => self.interval_ms > 0 && self.retry_at_ms >= self.since_ms,
-            Phase::HalfOpen => self.interval_ms > 0,
-            Phase::ForcedOpen | Phase::Disabled => self.failures == 0 && self.interval_ms == 0,
+            BreakerPhase::Closed => self.interval_ms == 0 && self.retry_at_ms == 0,
+            BreakerPhase::Open => self.interval_ms > 0 && self.retry_at_ms >= self.since_ms,
+            BreakerPhase::HalfOpen => self.interval_ms > 0,
+            BreakerPhase::ForcedOpen | BreakerPhase::Disabled => self.failures == 0 && self.interval_ms == 0,
         }
     }
 
@@ -179,10 +211,10 @@ impl State {
     fn clamp(&mut self, rules: &Rules, now_ms: u64) {
         let wait_ms = self.retry_at_ms.saturating_sub(self.since_ms);
         self.since_ms = self.since_ms.min(now_ms);
-        if matches!(self.phase, Phase::Open | Phase::HalfOpen) {
+        if matches!(self.phase, BreakerPhase::Open | BreakerPhase::HalfOpen) {
             self.interval_ms = self.interval_ms.clamp(rules.open_ms, rules.open_max_ms);
         }
-        if self.phase == Phase::Open {
+        if self.phase == BreakerPhase::Open {
             let wait_ms = if wait_ms > RETRY_AFTER_MS_MAX { self.interval_ms } else { wait_ms };
             self.retry_at_ms = self.since_ms.saturating_add(wait_ms);
         }
@@ -190,28 +222,28 @@ impl State {
 
     fn ask(&mut self, rules: &Rules, now_ms: u64) -> bool {
         match self.phase {
-            Phase::Closed | Phase::Disabled => true,
-            Phase::ForcedOpen => false,
-            Phase::Open | Phase::HalfOpen if now_ms >= self.next_ask_ms(rules) => {
+            BreakerPhase::Closed | BreakerPhase::Disabled => true,
+            BreakerPhase::ForcedOpen => false,
+            BreakerPhase::Open | BreakerPhase::HalfOpen if now_ms >= self.next_ask_ms(rules) => {
                 // A probe that never came back counts for nothing; its generation is over.
-                self.phase = Phase::HalfOpen;
+                self.phase = BreakerPhase::HalfOpen;
                 self.generation = self.generation.wrapping_add(1);
                 self.since_ms = now_ms;
                 self.retry_at_ms = 0;
                 true
             }
-            Phase::Open | Phase::HalfOpen => false,
+            BreakerPhase::Open | BreakerPhase::HalfOpen => false,
         }
     }
 
     fn report(&mut self, report: &CallReport, rules: &Rules, now_ms: u64, entropy: u64) {
-        let takes_reports = matches!(self.phase, Phase::Closed | Phase::HalfOpen);
+        let takes_reports = matches!(self.phase, BreakerPhase::Closed | BreakerPhase::HalfOpen);
         if report.generation != self.generation || !takes_reports {
             return;
         }
         if !is_failure(report.outcome) {
-            if self.phase == Phase::HalfOpen {
-                self.enter(Phase::Closed, now_ms);
+            if self.phase == BreakerPhase::HalfOpen {
+                self.enter(BreakerPhase::Closed, now_ms);
             }
             self.failures = 0;
             return;
@@ -219,7 +251,7 @@ impl State {
         self.failures = self.failures.saturating_add(1);
         // A server that names a time does not want to be asked before, once is enough.
         let asked_to_wait = report.outcome == Outcome::Overloaded && report.retry_after_ms.is_some();
-        if self.phase == Phase::HalfOpen || self.failures >= rules.failure_threshold || asked_to_wait {
+        if self.phase == BreakerPhase::HalfOpen || self.failures >= rules.failure_threshold || asked_to_wait {
             self.open(rules, report.retry_after_ms, now_ms, entropy);
         }
     }
@@ -227,26 +259,26 @@ impl State {
     fn open(&mut self, rules: &Rules, retry_after_ms: Option<u64>, now_ms: u64, entropy: u64) {
         let grown_ms = self.interval_ms.saturating_mul(2).min(rules.open_max_ms);
         // The first interval is exactly what was configured; only those that grew are spread.
-        let (interval_ms, wait_ms) = if self.phase == Phase::HalfOpen {
+        let (interval_ms, wait_ms) = if self.phase == BreakerPhase::HalfOpen {
             let spread_ms = uniform(grown_ms / JITTER_DIVISOR, entropy);
             (grown_ms, (grown_ms - spread_ms).max(rules.open_ms))
         } else {
             (rules.open_ms, rules.open_ms)
         };
         let asked_ms = retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX);
-        self.enter(Phase::Open, now_ms);
+        self.enter(BreakerPhase::Open, now_ms);
         self.interval_ms = interval_ms;
         self.retry_at_ms = now_ms.saturating_add(wait_ms.max(asked_ms));
     }
 
-    fn enter_by_hand(&mut self, phase: Phase, now_ms: u64) {
+    fn enter_by_hand(&mut self, phase: BreakerPhase, now_ms: u64) {
         if self.phase != phase {
             self.enter(phase, now_ms);
         }
         self.failures = 0;
     }
 
-    fn enter(&mut self, phase: Phase, now_ms: u64) {
+    fn enter(&mut self, phase: BreakerPhase, now_ms: u64) {
         self.phase = phase;
         self.generation = self.generation.wrapping_add(1);
         self.interval_ms = 0;
@@ -257,10 +289,10 @@ impl State {
     /// When asking makes sense again.
     fn next_ask_ms(&self, rules: &Rules) -> u64 {
         match self.phase {
-            Phase::Closed | Phase::Disabled => 0,
-            Phase::Open => self.retry_at_ms,
-            Phase::HalfOpen => self.since_ms.saturating_add(rules.probe_ms),
-            Phase::ForcedOpen => u64::MAX,
+            BreakerPhase::Closed | BreakerPhase::Disabled => 0,
+            BreakerPhase::Open => self.retry_at_ms,
+            BreakerPhase::HalfOpen => self.since_ms.saturating_add(rules.probe_ms),
+            BreakerPhase::ForcedOpen => u64::MAX,
         }
     }
 }

@@ -1,26 +1,30 @@
-//! The breaker against a reference model: written as a person would explain it, without persistence,
-//! with phases as variants that carry what belongs to them.
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
-use proptest::collection::vec;
-use proptest::prelude::*;
+//! A reference model of the breaker: written as a person would explain it, without persistence, with
+//! phases as variants that carry what belongs to them. Shared by property tests and the fuzz target;
+//! makes up no histories itself.
 
 use crate::oracles::check_breaker_step;
 use crate::types::{BreakerInput, BreakerPhase, BreakerPolicy, CallReport, Outcome};
 
-const POLICY: BreakerPolicy =
+pub(crate) const POLICY: BreakerPolicy =
     BreakerPolicy { failure_threshold: 3, open_ms: 1_000, open_max_ms: 10_000, probe_ms: 500 };
-const DAY_MS: u64 = 86_400_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
 
-#[derive(Clone, Debug)]
-enum Op {
+/// One thing that happens to a breaker.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    /// May a call go out?
     Ask,
-    /// Outcome, how many generations ago, `Retry-After`.
+    /// Outcome, how many generations ago, `Retry-After` in milliseconds.
     Report(Outcome, u64, Option<u64>),
+    /// Opened by hand.
     ForceOpen,
+    /// Switched off by hand.
     Disable,
+    /// Closed by hand.
     Reset,
+    /// Milliseconds go by.
     Forward(u64),
+    /// The clock is set back by so many milliseconds.
     Backward(u64),
 }
 
@@ -41,6 +45,18 @@ impl Model {
             Model::HalfOpen { .. } => BreakerPhase::HalfOpen,
             Model::Forced => BreakerPhase::ForcedOpen,
             Model::Disabled => BreakerPhase::Disabled,
+        }
+    }
+
+    /// Failures counted, and when asking makes sense again.
+    fn told(self, allowed: bool) -> (u32, u64) {
+        match self {
+            Model::Closed { failures } => (failures, 0),
+            Model::Open { failures, until, .. } => (failures, until),
+            Model::HalfOpen { failures, .. } if allowed => (failures, 0),
+            Model::HalfOpen { failures, from, .. } => (failures, from + POLICY.probe_ms),
+            Model::Forced => (0, u64::MAX),
+            Model::Disabled => (0, 0),
         }
     }
 
@@ -95,125 +111,64 @@ impl Model {
     }
 }
 
-fn outcome() -> impl Strategy<Value = Outcome> {
-    use Outcome::{
-        Delivered, Garbled, Overloaded, Refused, ServerError, TimedOut, Unauthorized, Unreachable,
-    };
-    proptest::sample::select(vec![
-        Delivered,
-        Refused,
-        Unauthorized,
-        Overloaded,
-        Unreachable,
-        Unreachable,
-        TimedOut,
-        ServerError,
-        Garbled,
-    ])
+/// The breaker and its model side by side.
+#[derive(Debug)]
+pub struct History {
+    model: Model,
+    state: String,
+    now_ms: u64,
+    generation: u64,
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let age = prop_oneof![6 => Just(0), 1 => 1..4_u64, 1 => any::<u64>()];
-    let retry_after =
-        prop_oneof![6 => Just(None), 1 => (0..20_000_u64).prop_map(Some), 1 => any::<u64>().prop_map(Some)];
-    prop_oneof![
-        8 => Just(Op::Ask),
-        12 => (outcome(), age, retry_after).prop_map(|(outcome, age, after)| Op::Report(outcome, age, after)),
-        1 => Just(Op::ForceOpen),
-        1 => Just(Op::Disable),
-        2 => Just(Op::Reset),
-        6 => prop_oneof![0..3_000_u64, Just(500), Just(1_000), Just(2_000), Just(10_000), Just(DAY_MS)].prop_map(Op::Forward),
-        2 => prop_oneof![0..3_000_u64, Just(DAY_MS)].prop_map(Op::Backward),
-    ]
+impl Default for History {
+    fn default() -> Self {
+        History {
+            model: Model::Closed { failures: 0 },
+            state: String::new(),
+            now_ms: 1_700_000_000_000,
+            generation: 0,
+        }
+    }
 }
 
-fn run(ops: Vec<Op>) {
-    let mut model = Model::Closed { failures: 0 };
-    let mut state = String::new();
-    let (mut now, mut generation) = (1_700_000_000_000_u64, 0_u64);
-    for op in ops {
+impl History {
+    /// Lets `op` happen to both, and panics where they part.
+    #[track_caller]
+    pub fn apply(&mut self, op: Op) {
         let input = match op {
             Op::Forward(ms) => {
-                now += ms;
-                continue;
+                self.now_ms = self.now_ms.saturating_add(ms).min(u64::MAX / 2);
+                return;
             }
             Op::Backward(ms) => {
-                now -= ms;
-                continue;
+                self.now_ms = self.now_ms.saturating_sub(ms);
+                return;
             }
             Op::Ask => BreakerInput::Ask,
-            Op::Report(outcome, age, retry_after_ms) => BreakerInput::Report(CallReport {
-                generation: generation.wrapping_sub(age),
-                outcome,
-                retry_after_ms,
-            }),
+            Op::Report(outcome, age, retry_after_ms) => {
+                let generation = self.generation.wrapping_sub(age);
+                BreakerInput::Report(CallReport { generation, outcome, retry_after_ms })
+            }
             Op::ForceOpen => BreakerInput::ForceOpen,
             Op::Disable => BreakerInput::Disable,
             Op::Reset => BreakerInput::Reset,
         };
-        model = model.moved(now);
-        let before = model;
-        let mut allowed = false;
-        model = match op {
-            Op::Ask => {
-                let (next, may) = model.ask(now);
-                allowed = may;
-                next
-            }
-            Op::Report(outcome, 0, after) => model.report(outcome, after, now),
-            Op::ForceOpen => Model::Forced,
-            Op::Disable => Model::Disabled,
-            Op::Reset => Model::Closed { failures: 0 },
-            _ => model,
+        let before = self.model.moved(self.now_ms);
+        let (after, allowed) = match op {
+            Op::Ask => before.ask(self.now_ms),
+            Op::Report(outcome, 0, after) => (before.report(outcome, after, self.now_ms), false),
+            Op::ForceOpen => (Model::Forced, false),
+            Op::Disable => (Model::Disabled, false),
+            Op::Reset => (Model::Closed { failures: 0 }, false),
+            _ => (before, false),
         };
-        let step = check_breaker_step(&state, &POLICY, input, now, 0);
-        assert_eq!((step.previous, step.phase), (before.phase(), model.phase()), "{op:?}");
+        let step = check_breaker_step(&self.state, &POLICY, input, self.now_ms, 0);
+        assert_eq!((step.previous, step.phase), (before.phase(), after.phase()), "{op:?}");
         assert_eq!(step.allowed, allowed, "{op:?}");
-        assert_eq!(step.probe, allowed && matches!(model, Model::HalfOpen { .. }), "{op:?}");
-        let (failures, retry_at) = match model {
-            Model::Closed { failures } => (failures, 0),
-            Model::Open { failures, until, .. } => (failures, until),
-            Model::HalfOpen { failures, from, .. } => {
-                (failures, if allowed { 0 } else { from + POLICY.probe_ms })
-            }
-            Model::Forced => (0, u64::MAX),
-            Model::Disabled => (0, 0),
-        };
-        assert_eq!((step.failures, step.retry_at_ms), (failures, retry_at), "{op:?}");
-        state = step.state;
-        generation = step.generation;
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_history_goes_as_in_the_model(ops in vec(op(), 0..60)) {
-        run(ops);
-    }
-
-    #[test]
-    fn any_state_text_is_survived(state in any::<String>(), now in any::<u64>(), entropy in any::<u64>()) {
-        let step = check_breaker_step(&state, &POLICY, BreakerInput::Ask, now, entropy);
-        prop_assert!(step.discarded.is_some() || state.is_empty());
-    }
-
-    #[test]
-    fn any_numbers_in_a_state_are_survived(
-        numbers in any::<[u64; 4]>(), failures in any::<u32>(), phase in 0..5_usize, now in any::<u64>(),
-        policy in any::<[u64; 4]>(), outcome in outcome(), after in any::<Option<u64>>(), entropy in any::<u64>(),
-    ) {
-        let [generation, interval, since, retry] = numbers;
-        let phase = ["closed", "open", "half-open", "forced-open", "disabled"].get(phase).unwrap();
-        let state = format!(
-            "{{\"version\":1,\"phase\":\"{phase}\",\"generation\":{generation},\"failures\":{failures},\
-             \"interval_ms\":{interval},\"since_ms\":{since},\"retry_at_ms\":{retry}}}"
-        );
-        let [threshold, open_ms, open_max_ms, probe_ms] = policy;
-        let policy = BreakerPolicy { failure_threshold: threshold as u32, open_ms, open_max_ms, probe_ms };
-        let report = CallReport { generation, outcome, retry_after_ms: after };
-        check_breaker_step(&state, &policy, BreakerInput::Ask, now, entropy);
-        check_breaker_step(&state, &policy, BreakerInput::Report(report), now, entropy);
+        assert_eq!(step.probe, allowed && matches!(after, Model::HalfOpen { .. }), "{op:?}");
+        assert_eq!((step.failures, step.retry_at_ms), after.told(allowed), "{op:?}");
+        self.model = after;
+        self.state = step.state;
+        self.generation = step.generation;
     }
 }

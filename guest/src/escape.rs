@@ -11,6 +11,8 @@ use crate::types::ChangeKind;
 use vte::{Params, Parser, Perform};
 
 const ESCAPE: char = '\u{1B}';
+/// NEL separates lines.
+const NEXT_LINE: char = '\u{85}';
 /// Ends any sequence without effect (ECMA-48, 8.3.6).
 const CANCEL: u8 = 0x18;
 const SUBSTITUTE: u8 = 0x1A;
@@ -19,11 +21,14 @@ const SUBSTITUTE: u8 = 0x1A;
 #[derive(Default)]
 struct Shown {
     text: String,
+    /// A character was shown: the parser is in its ground state.
+    is_ground: bool,
 }
 
 impl Perform for Shown {
     fn print(&mut self, c: char) {
         self.text.push(c);
+        self.is_ground = true;
     }
 
     fn execute(&mut self, byte: u8) {
@@ -63,15 +68,26 @@ impl Within {
 
 /// `text` without its escape sequences, or nothing when there are none.
 pub(crate) fn strip(text: &str, touches: &mut Vec<Touch>) -> Option<String> {
-    if !text.contains(|c| c == ESCAPE || matches!(c, '\u{80}'..='\u{9F}')) {
+    if !text.contains(|c| c == ESCAPE || is_c1(c)) {
         return None;
     }
     let mut parser = Parser::new();
-    let mut shown = Shown { text: String::with_capacity(text.len()) };
+    let mut shown = Shown { text: String::with_capacity(text.len()), is_ground: true };
     let mut within = Within::Other;
     let mut sequence_seen = false;
-    for c in text.chars() {
-        sequence_seen |= c == ESCAPE || matches!(c, '\u{80}'..='\u{9F}' if c != '\u{85}');
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if shown.is_ground {
+            // Nothing below can begin a sequence: it is shown as it is.
+            let len = rest.find(|c| c == ESCAPE || is_c1(c)).unwrap_or(rest.len());
+            let (plain, sequence) = rest.split_at_checked(len).unwrap_or((rest, ""));
+            shown.text.extend(plain.chars().filter(|&c| !is_cancel(c)));
+            shown.is_ground = false;
+            rest = sequence;
+            continue;
+        }
+        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+        sequence_seen |= c == ESCAPE || (is_c1(c) && c != NEXT_LINE);
         match seven_bit(c) {
             Some((bytes, count)) => {
                 for &byte in bytes.iter().take(count) {
@@ -82,7 +98,7 @@ pub(crate) fn strip(text: &str, touches: &mut Vec<Touch>) -> Option<String> {
             None if matches!(within, Within::String { .. }) => {}
             None => {
                 parser.advance(&mut shown, &[CANCEL]);
-                shown.text.push(c);
+                shown.print(c);
                 within = Within::Other;
             }
         }
@@ -91,6 +107,14 @@ pub(crate) fn strip(text: &str, touches: &mut Vec<Touch>) -> Option<String> {
         touches.push((ChangeKind::EscapeSequence, ""));
     }
     Some(shown.text)
+}
+
+fn is_c1(c: char) -> bool {
+    matches!(c, '\u{80}'..='\u{9F}')
+}
+
+fn is_cancel(c: char) -> bool {
+    matches!(c, '\u{18}' | '\u{1A}')
 }
 
 /// The 7-bit form of an ASCII character or C1 control; nothing for any other character.

@@ -59,12 +59,12 @@ pub fn build_start(
         shell_type: &shell_type,
         timestamp: &timestamp,
         pid,
-        user: (&user).into(),
+        user: &user,
         hostname: &hostname,
-        environment: (&environment).into(),
+        environment: &environment,
         metadata: &Json::Object(object),
     };
-    let wire = json::write(&wire);
+    let wire = wire.write();
     prepared(event_id, timestamp, wire, report)
 }
 
@@ -111,7 +111,7 @@ pub fn build_end(
     let metadata = Json::Object(object);
     let wire =
         wire::End { session_id: None, event_type: wire::END, timestamp: &timestamp, metadata: &metadata };
-    let wire = json::write(&wire);
+    let wire = wire.write();
     prepared(event_id, timestamp, wire, report)
 }
 
@@ -134,12 +134,10 @@ pub fn bind_session(wire: &str, session_id: &str) -> Result<String, Vec<Violatio
     let Some(event) = event.filter(|_| report.is_valid()) else { return Err(report.violations) };
     let metadata = json::read_event(&event.metadata, &mut report);
     let metadata = metadata.ok_or(report.violations)?;
-    Ok(json::write(&wire::End {
-        session_id: Some(&event.session_id),
-        event_type: wire::END,
-        timestamp: &event.timestamp,
-        metadata: &metadata,
-    }))
+    let session_id = Some(event.session_id.as_str());
+    let wire =
+        wire::End { session_id, event_type: wire::END, timestamp: &event.timestamp, metadata: &metadata };
+    Ok(wire.write())
 }
 
 fn prepared(

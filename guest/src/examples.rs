@@ -4,6 +4,37 @@
 //! together from halves, so that no scanner of repositories takes this file for a leak. Not part of
 //! the component.
 
+use crate::tokens::{Body, TOKENS, Token};
+
+/// A token of this kind whose body has `len` characters.
+pub(crate) fn token_sample(token: &Token, len: usize) -> String {
+    let alphabet = match token.body {
+        Body::Upper => "A2BC3DE4",
+        Body::Hex => "0a1b2c3d",
+        Body::Alnum | Body::Word | Body::Dotted | Body::Base64 => "aB3dE5gH",
+    };
+    token.prefix.chars().chain(alphabet.chars().cycle().take(len)).collect()
+}
+
+/// Secrets that are told by themselves, whatever stands around them: every token of the table, and the
+/// examples of rules that need no key beside the secret. Text, and what must not be left of it.
+pub fn planted(number: usize) -> (String, String) {
+    let examples =
+        EXAMPLES.iter().filter(|e| !matches!(e.rule, "key-value" | "option-credentials" | "bearer"));
+    let examples: Vec<_> = examples.flat_map(|example| example.secrets).collect();
+    let number = number % (TOKENS.len() + examples.len());
+    match TOKENS.get(number) {
+        Some(token) => {
+            let secret = token_sample(token, token.body_min);
+            (secret.clone(), secret)
+        }
+        None => {
+            let (text, secret) = examples.get(number - TOKENS.len()).copied().unwrap_or(&("", ""));
+            ((*text).to_owned(), (*secret).to_owned())
+        }
+    }
+}
+
 /// Examples of one rule.
 pub struct Example {
     /// Name of the rule.
@@ -60,6 +91,16 @@ pub static EXAMPLES: &[Example] = &[
         rule: "discord-token",
         secrets: &[(concat!("MTk4NjIyNDgzNDcxOTI1", "MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs"), "ZnCjm1XVW7vRze4b7Cq4se7kKWs")],
         ordinary: &["Module.method.call", "org.example.package"],
+    },
+    Example {
+        rule: "terraform-token",
+        secrets: &[(concat!("aB3dE5gH7jK9mN.atlas", "v1.x1Y2z3A4b5C6d7E8f9G0h1I2j3K4l5M6n7O8p9Q0r1S2t3U4v5W6"), "x1Y2z3A4b5C6d7E8f9G0")],
+        ordinary: &["the .atlasv1. mark", "mongodb.atlasv1.yaml"],
+    },
+    Example {
+        rule: "vault-service-token",
+        secrets: &[(concat!("vault login s.", "F6n2Kq8LxZ3vB7mW1pT5yR9d"), "F6n2Kq8LxZ3vB7mW1pT5yR9d")],
+        ordinary: &["s.addEventListenerOptionsBag", "s.F6n2Kq8LxZ3vB7mW1pT5yR9", "https://s.example.org/a"],
     },
     Example {
         rule: "aws-secret-key",
@@ -147,6 +188,19 @@ pub static EXAMPLES: &[Example] = &[
             ("password=a,b)c]hunter2", "hunter2"),
             ("pass\u{200B}word=hunter2", "hunter2"),
             ("p\u{1B}[1massword=hunter2", "hunter2"),
+            ("ｐａｓｓｗｏｒｄ＝hunter2", "hunter2"),
+            ("“password”: hunter2", "hunter2"),
+            ("jdbc:sqlserver://db;user=sa;password=hunter2;encrypt=true", "hunter2"),
+            ("psql 'host=db user=me password=hunter2'", "hunter2"),
+            ("https://s3.example.org/o?X-Amz-Credential=AK%2F2026&X-Amz-Signature=9f86d081884c7d659a2feaa0c55ad015", "9f86d081884c7d65"),
+            ("https://storage.example.org/o?X-Goog-Signature=9f86d081884c7d659a2feaa0c55ad015", "9f86d081884c7d65"),
+            ("client-key-data: aHVudGVyMg==", "aHVudGVyMg"),
+            ("docker run -e DB_PASSWORD=hunter2 x", "hunter2"),
+            ("SNYK_TOKEN = hunter2", "hunter2"),
+            ("Private-Token: hunter2", "hunter2"),
+            ("X-Vault-Token: hunter2", "hunter2"),
+            ("\"clientSecret\" : \"hunter2\"", "hunter2"),
+            ("aws_session_token=hunter2//", "hunter2"),
         ],
         ordinary: &[
             "the password is on the wall", "PWD=/home/me", "OLDPWD=/tmp", "token_type=bearer", "max_tokens=4096",
@@ -154,6 +208,10 @@ pub static EXAMPLES: &[Example] = &[
             "git commit -m 'fix: token parsing'", "passwordless login", "--password-stdin", "--key file.pem",
             "author: me", "signature=valid", "key: release-2026-candidate-one", "tokens: 12", "secretary: me",
             "class token::Kind", "set password", "ls --color=auto --sort=time",
+            "id=1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b", "commit 3f786850e387550fdab836ed7e6dc881de23001b",
+            "/srv/releases/2026-01-31T12:00:00Z/v1.2.3-rc.1+build.5", "sha256:9f86d081884c7d659a2feaa0c55ad015",
+            "ip-10-0-3-17.eu-central-1.compute.internal", "rustc 1.95.0 (59807616e 2026-04-14)",
+            "Linux-6.12.8-x86_64-with-glibc2.40", "python3.13/site-packages/tokenize.py", "密码学 入门",
         ],
     },
     Example {

@@ -25,10 +25,10 @@ pub(crate) const NO_PYTHON: &str = "n/a";
 /// A text of the surroundings.
 pub(crate) struct Surrounding {
     path: &'static str,
-    scalars_max: usize,
+    pub(crate) scalars_max: usize,
     placeholder: &'static str,
     /// A name: on the wire it must not be empty.
-    is_name: bool,
+    pub(crate) is_name: bool,
 }
 
 const fn surrounding(
@@ -106,6 +106,13 @@ pub(crate) fn shell_type(text: &str, secrets: &Secrets<'_>, report: &mut Report)
     check_length(&whole.text, PATH, SHELL_TYPE_SCALARS_MAX, report);
     report.touched(PATH, &whole.touches);
     whole.text
+}
+
+/// Kind of shell from the wire, where its length counts as it stands, as with every other field.
+pub(crate) fn shell_type_on_wire(text: &str, secrets: &Secrets<'_>, report: &mut Report) -> String {
+    const PATH: &str = "shell_type";
+    check_length(text, PATH, SHELL_TYPE_SCALARS_MAX, report);
+    if report.has_violation_under(PATH) { String::new() } else { shell_type(text, secrets, report) }
 }
 
 /// Process id, from wherever it came.

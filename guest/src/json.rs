@@ -1,18 +1,13 @@
-//! Reads JSON text strictly and writes it compactly: every duplicate key, depth, count and number that
-//! breaks a limit is reported with its path, all of them at once.
+//! Reads JSON text strictly: every duplicate key, depth, count and number that breaks a limit is
+//! reported with its path, all of them at once.
 //!
-//! serde_json is the parser (RFC 8259). It is used level by level over raw values, because its own
-//! tree merges duplicate keys, rounds integers beyond 64 bits and stops at the first error. Knows
-//! nothing of what the keys mean.
+//! Reading is our own because no parser at hand does that: they merge duplicate keys, round integers
+//! beyond 64 bits and stop at the first error. The grammar is in `json_scan`, compared there with
+//! serde_json; writing is in `json_write`. Knows nothing of what the keys mean.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::value::RawValue;
-
+use crate::json_scan::{NoJson, Scanner, Text};
 use crate::limits::{
     EVENT_VALUES_MAX, JSON_BYTES_MAX, METADATA_DEPTH_MAX, METADATA_ITEMS_MAX, METADATA_KEYS_MAX,
     METADATA_VALUES_MAX, PATH_KEY_BYTES_MAX,
@@ -37,32 +32,6 @@ pub(crate) enum Json {
 /// Members of an object by key: a tree and no hash table, whose fixed seed would invite flooding.
 pub(crate) type Object = BTreeMap<String, Json>;
 
-impl Serialize for Json {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Json::Null => serializer.serialize_unit(),
-            Json::Bool(b) => serializer.serialize_bool(*b),
-            Json::Signed(n) => serializer.serialize_i64(*n),
-            Json::Unsigned(n) => serializer.serialize_u64(*n),
-            Json::Float(n) => serializer.serialize_f64(*n),
-            Json::Text(s) => serializer.serialize_str(s),
-            Json::List(list) => serializer.collect_seq(list),
-            Json::Object(object) => {
-                let mut map = serializer.serialize_map(Some(object.len()))?;
-                for (key, value) in object {
-                    map.serialize_entry(key, value)?;
-                }
-                map.end()
-            }
-        }
-    }
-}
-
-/// Compact JSON text.
-pub(crate) fn write(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("string keys and finite numbers always serialize")
-}
-
 /// Appends a key to a path. A key that is no plain name is counted instead of repeated: reports are
 /// read on terminals, and a key may be hostile or a secret.
 pub(crate) fn key_path(path: &str, key: &str, number: usize) -> String {
@@ -77,79 +46,95 @@ pub(crate) fn key_path(path: &str, key: &str, number: usize) -> String {
 /// Reads the metadata of an event that is to be built; violations go to `report`, under `path`. What
 /// is returned is complete only if there are none.
 pub(crate) fn read_metadata(text: &str, path: &str, report: &mut Report) -> Option<Json> {
-    let reader = Reader { report, values: 0, values_max: METADATA_VALUES_MAX, keys_max: METADATA_KEYS_MAX };
     // Depth 2: metadata is going to be a member of the event.
-    read(text, path, reader, 2)
+    read(text, path, 2, METADATA_VALUES_MAX, METADATA_KEYS_MAX, report)
 }
 
 /// Reads an event from the wire, which may have the reserved keys and its own members in addition. An
 /// object comes back even when members are broken, so that the others are checked too.
 pub(crate) fn read_event(text: &str, report: &mut Report) -> Option<Json> {
     let values_max = METADATA_VALUES_MAX + EVENT_VALUES_MAX;
-    let keys_max = METADATA_KEYS_MAX + RESERVED_KEYS.len();
-    read(text, "", Reader { report, values: 0, values_max, keys_max }, 1)
+    read(text, "", 1, values_max, METADATA_KEYS_MAX + RESERVED_KEYS.len(), report)
 }
 
-fn read(text: &str, path: &str, mut reader: Reader<'_>, depth: usize) -> Option<Json> {
-    let report = &mut reader.report;
+fn read(
+    text: &str,
+    path: &str,
+    depth: usize,
+    values_max: usize,
+    keys_max: usize,
+    report: &mut Report,
+) -> Option<Json> {
     if text.len() > JSON_BYTES_MAX {
         report.violation(path, Rule::TooLarge, format!("JSON text must not exceed {JSON_BYTES_MAX} bytes"));
         return None;
     }
-    let Ok(raw) = serde_json::from_str::<&RawValue>(text) else {
+    let told_before = report.violations.len();
+    let mut reader = Reader { scanner: Scanner::new(text), report, values: 0, values_max, keys_max };
+    let value = reader.value(path, depth).and_then(|value| reader.scanner.end().map(|()| value));
+    value.unwrap_or_else(|NoJson| {
+        // What was found on the way was found in something else than JSON.
+        report.violations.truncate(told_before);
         report.violation(path, Rule::BadJson, "must be JSON (RFC 8259)");
-        return None;
-    };
-    reader.value(raw, path, depth)
+        None
+    })
 }
 
-struct Reader<'r> {
+struct Reader<'t, 'r> {
+    scanner: Scanner<'t>,
     report: &'r mut Report,
     values: usize,
     values_max: usize,
     keys_max: usize,
 }
 
-impl Reader<'_> {
+/// Nothing where a limit is broken, which is reported then.
+type Read = Result<Option<Json>, NoJson>;
+
+impl Reader<'_, '_> {
     /// Recursion is bounded by [`METADATA_DEPTH_MAX`] and the levels of the event around it.
-    fn value(&mut self, raw: &RawValue, path: &str, depth: usize) -> Option<Json> {
+    fn value(&mut self, path: &str, depth: usize) -> Read {
         self.values += 1;
         if self.values > self.values_max {
             if self.values == self.values_max + 1 {
                 let message = format!("must not hold more than {} values", self.values_max);
                 self.report.violation("", Rule::TooMany, message);
             }
-            return None;
+            return self.skip();
         }
-        let text = raw.get();
-        match text.as_bytes().first()? {
+        match self.scanner.peek().ok_or(NoJson)? {
             b'{' | b'[' if depth > METADATA_DEPTH_MAX + 1 => {
                 let message = format!("must not be nested deeper than {METADATA_DEPTH_MAX} levels");
                 self.report.violation(path, Rule::TooDeep, message);
-                None
+                self.skip()
             }
-            b'{' => self.object(text, path, depth),
-            b'[' => self.list(text, path, depth),
-            b'"' => self.text(text, path),
-            b'n' => Some(Json::Null),
-            b't' => Some(Json::Bool(true)),
-            b'f' => Some(Json::Bool(false)),
-            _ => self.number(text, path),
+            b'{' => self.object(path, depth),
+            b'[' => self.list(path, depth),
+            b'"' => Ok(self.text(path)?.map(Json::Text)),
+            b'n' => self.scanner.literal("null").map(|()| Some(Json::Null)),
+            b't' => self.scanner.literal("true").map(|()| Some(Json::Bool(true))),
+            b'f' => self.scanner.literal("false").map(|()| Some(Json::Bool(false))),
+            _ => self.number(path),
         }
     }
 
-    fn text(&mut self, text: &str, path: &str) -> Option<Json> {
-        // What the raw reader lets pass is an escape of half a surrogate pair.
-        let Ok(text) = serde_json::from_str(text) else {
-            self.report.violation(path, Rule::BadJson, "must not escape half a surrogate pair");
-            return None;
-        };
-        Some(Json::Text(text))
+    fn skip(&mut self) -> Read {
+        self.scanner.skip_value().map(|()| None)
     }
 
-    fn number(&mut self, text: &str, path: &str) -> Option<Json> {
-        let integer = !text.contains(['.', 'e', 'E']);
-        let number = if integer {
+    fn text(&mut self, path: &str) -> Result<Option<String>, NoJson> {
+        match self.scanner.string()? {
+            Text::Whole(text) => Ok(Some(text)),
+            Text::HalfSurrogate => {
+                self.report.violation(path, Rule::BadJson, "must not escape half a surrogate pair");
+                Ok(None)
+            }
+        }
+    }
+
+    fn number(&mut self, path: &str) -> Read {
+        let (text, is_integer) = self.scanner.number()?;
+        let number = if is_integer {
             text.parse().map(Json::Signed).or_else(|_| text.parse().map(Json::Unsigned)).ok()
         } else {
             text.parse().ok().filter(|n: &f64| n.is_finite()).map(Json::Float)
@@ -157,86 +142,96 @@ impl Reader<'_> {
         if number.is_none() {
             self.report.violation(path, Rule::OutOfRange, "must be a number that fits 64 bits");
         }
-        number
+        Ok(number)
     }
 
-    fn list(&mut self, text: &str, path: &str, depth: usize) -> Option<Json> {
-        let items = serde_json::Deserializer::from_str(text).deserialize_seq(Items).ok()?;
-        if items.len() > METADATA_ITEMS_MAX {
-            let message = format!("must not have more than {METADATA_ITEMS_MAX} elements");
-            self.report.violation(path, Rule::TooMany, message);
-            return None;
+    fn list(&mut self, path: &str, depth: usize) -> Read {
+        self.scanner.expect(b'[')?;
+        let (mut list, mut count, mut is_complete) = (Vec::new(), 0, true);
+        if self.scanner.takes(b']') {
+            return Ok(Some(Json::List(list)));
         }
-        let items = items.into_iter().enumerate();
-        let list = items.map(|(at, raw)| self.value(raw, &format!("{path}[{at}]"), depth + 1));
-        // All elements are read before the first failure counts: every violation is wanted.
-        let list: Vec<_> = list.collect();
-        list.into_iter().collect::<Option<_>>().map(Json::List)
-    }
-
-    fn object(&mut self, text: &str, path: &str, depth: usize) -> Option<Json> {
-        let Ok(members) = serde_json::Deserializer::from_str(text).deserialize_map(Members) else {
-            self.report.violation(path, Rule::BadJson, "a key must not escape half a surrogate pair");
-            return None;
-        };
-        if members.len() > self.keys_max {
-            let message = format!("must not have more than {} keys", self.keys_max);
-            self.report.violation(path, Rule::TooMany, message);
-            return None;
-        }
-        let mut values: BTreeMap<String, Option<Json>> = BTreeMap::new();
-        for (number, (key, raw)) in members.into_iter().enumerate() {
-            let path = key_path(path, &key, number + 1);
-            let value = self.value(raw, &path, depth + 1);
-            match values.entry(key) {
-                Entry::Vacant(entry) => {
-                    entry.insert(value);
-                }
-                // The first stays: what is there twice is a violation anyway.
-                Entry::Occupied(_) => {
-                    self.report.violation(&path, Rule::DuplicateKey, "must not be there twice");
-                }
+        // Every element is read, also after a broken one: every violation is wanted.
+        loop {
+            count += 1;
+            if count > METADATA_ITEMS_MAX {
+                self.scanner.skip_value()?;
+            } else if let Some(value) = self.value(&format!("{path}[{}]", count - 1), depth + 1)? {
+                list.push(value);
+            } else {
+                is_complete = false;
+            }
+            if !self.scanner.takes(b',') {
+                break;
             }
         }
-        let is_complete = values.values().all(Option::is_some);
-        let object = values.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        self.scanner.expect(b']')?;
+        if count > METADATA_ITEMS_MAX {
+            let message = format!("must not have more than {METADATA_ITEMS_MAX} elements");
+            self.report.violation(path, Rule::TooMany, message);
+            return Ok(None);
+        }
+        Ok(is_complete.then_some(Json::List(list)))
+    }
+
+    fn object(&mut self, path: &str, depth: usize) -> Read {
+        self.scanner.expect(b'{')?;
+        let (mut members, mut count, mut is_complete) = (Members::default(), 0, true);
+        if self.scanner.takes(b'}') {
+            return Ok(Some(Json::Object(members.object)));
+        }
+        loop {
+            count += 1;
+            match self.scanner.key()? {
+                _ if count > self.keys_max => self.scanner.skip_value()?,
+                Text::Whole(key) => self.member(key, count, path, depth, &mut members)?,
+                Text::HalfSurrogate => {
+                    self.report.violation(path, Rule::BadJson, "a key must not escape half a surrogate pair");
+                    self.scanner.skip_value()?;
+                    is_complete = false;
+                }
+            }
+            if !self.scanner.takes(b',') {
+                break;
+            }
+        }
+        self.scanner.expect(b'}')?;
+        if count > self.keys_max {
+            let message = format!("must not have more than {} keys", self.keys_max);
+            self.report.violation(path, Rule::TooMany, message);
+            return Ok(None);
+        }
         // The outermost object is kept even when members are missing, so that its fields are checked.
-        (is_complete || depth == 1).then_some(Json::Object(object))
+        is_complete &= members.broken.is_empty();
+        Ok((is_complete || depth == 1).then_some(Json::Object(members.object)))
+    }
+
+    /// Reads the value of `key`. What is there twice is a violation, and the first stays.
+    fn member(
+        &mut self,
+        key: String,
+        number: usize,
+        path: &str,
+        depth: usize,
+        members: &mut Members,
+    ) -> Result<(), NoJson> {
+        let path = key_path(path, &key, number);
+        let value = self.value(&path, depth + 1)?;
+        if members.broken.contains(&key) || members.object.contains_key(&key) {
+            self.report.violation(&path, Rule::DuplicateKey, "must not be there twice");
+            return Ok(());
+        }
+        match value {
+            Some(value) => drop(members.object.insert(key, value)),
+            None => members.broken.push(key),
+        }
+        Ok(())
     }
 }
 
-struct Items;
-
-impl<'de> Visitor<'de> for Items {
-    type Value = Vec<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(raw) = seq.next_element()? {
-            items.push(raw);
-        }
-        Ok(items)
-    }
-}
-
-struct Members;
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(String, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(members)
-    }
+/// Members of an object that is being read, and the keys of those that broke a rule.
+#[derive(Default)]
+struct Members {
+    object: Object,
+    broken: Vec<String>,
 }

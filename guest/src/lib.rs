@@ -23,8 +23,10 @@ mod component;
 
 pub mod backoff;
 pub mod breaker;
+#[cfg(any(test, feature = "oracles"))]
+pub mod breaker_model;
 #[cfg(test)]
-mod breaker_model;
+mod breaker_properties;
 #[cfg(test)]
 mod breaker_tests;
 mod escape;
@@ -33,6 +35,8 @@ pub mod events;
 pub mod examples;
 mod fields;
 mod json;
+mod json_scan;
+mod json_write;
 pub mod limits;
 mod metadata;
 mod nfc;
@@ -47,12 +51,18 @@ mod rules;
 #[cfg(test)]
 mod rules_tests;
 pub mod sanitize;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
+mod session_life;
 mod shapes;
 mod telling;
 mod time;
 mod tokens;
 mod unicode;
 mod unicode_tables;
+#[cfg(test)]
+mod unicode_tables_tests;
 #[cfg(test)]
 mod unicode_tests;
 mod urls;

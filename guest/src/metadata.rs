@@ -1,7 +1,8 @@
 //! Cleans metadata: every key and string through the sanitizer, values under telling keys redacted,
 //! size checked. Knows the reserved keys by name, not what they mean.
 
-use crate::json::{self, Json, Object, key_path};
+use crate::json::{Json, Object, key_path};
+use crate::json_write;
 use crate::limits::{
     METADATA_BYTES_MAX, METADATA_KEY_SCALARS_MAX, METADATA_STRING_SCALARS_MAX, RESERVED_BYTES_MAX,
 };
@@ -28,7 +29,7 @@ pub(crate) fn clean(
 ) -> Object {
     let object = Cleaner { secrets, report }.object(object, path, false);
     let bytes_max = METADATA_BYTES_MAX + reserved_bytes.min(RESERVED_BYTES_MAX);
-    if json::write(&Json::Object(object.clone())).len() > bytes_max {
+    if json_write::object(&object).len() > bytes_max {
         report.violation(
             path,
             Rule::TooLarge,

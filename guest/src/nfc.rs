@@ -5,23 +5,34 @@
 //! composition would change what people wrote. A test compares both.
 
 use unicode_normalization::char::{canonical_combining_class, compose, decompose_canonical};
-
-/// Below this character everything is normal already.
-const FIRST_AFFECTED: char = '\u{300}';
+use unicode_normalization::{IsNormalized, is_nfc_quick};
 
 /// `text` in Normalization Form C, or nothing when it is.
 pub(crate) fn normalize(text: &str) -> Option<String> {
-    if text.chars().all(|c| c < FIRST_AFFECTED) {
+    if is_nfc_quick(text.chars()) == IsNormalized::Yes {
         return None;
     }
     let mut chars = decomposed(text);
     for run in chars.chunk_by_mut(|a, b| (a.0 == 0) == (b.0 == 0)) {
         if run.first().is_some_and(|&(class, _)| class != 0) {
-            run.sort_by_key(|&(class, _)| class);
+            order(run);
         }
     }
     let normal: String = composed(&chars).into_iter().collect();
     (normal != text).then_some(normal)
+}
+
+/// The canonical ordering algorithm (Unicode, section 3.11, D109): marks by class, those of one class
+/// as they stand. Piles of marks are low, and mostly in order.
+fn order(run: &mut [(u8, char)]) {
+    for end in 1..run.len() {
+        for at in (1..=end).rev() {
+            match run.get(at - 1..=at) {
+                Some([(before, _), (class, _)]) if before > class => run.swap(at - 1, at),
+                _ => break,
+            }
+        }
+    }
 }
 
 /// Each character of the canonical decomposition with its combining class, not yet in order.

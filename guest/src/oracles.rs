@@ -3,6 +3,9 @@
 //! Each `check_*` takes hostile input, calls the component's logic and panics when a promise is
 //! broken. The promises are stated here once more, in other words than in the code they judge.
 
+use crate::examples::planted;
+use crate::json::{Json, Object};
+use crate::json_write;
 use crate::types::{
     BreakerInput, BreakerPolicy, BreakerStep, CleanText, EndContext, Policy, PreparedEvent, StartContext,
     Violation,
@@ -104,6 +107,26 @@ pub fn check_sanitize_json(json: &str, policy: &Policy) {
         }
         Err(violations) => check_violations(&violations, json),
     }
+}
+
+/// Redaction: a planted secret is in no text, report or refusal, whatever stands around it. `number`
+/// says which secret.
+#[track_caller]
+pub fn check_redact(before: &str, number: usize, after: &str, scalars_max: u32, policy: &Policy) {
+    let (text, secret) = planted(number);
+    let alone = sanitize::sanitize_text(&format!("{before} {after}"), u32::MAX, policy).text;
+    if before.contains(&secret) || after.contains(&secret) || alone.contains(&secret) {
+        return;
+    }
+    let text = format!("{before} {text} {after}");
+    let clean = check_sanitize_text(&text, scalars_max, policy);
+    assert!(!format!("{clean:?}").contains(&secret), "{text:?} became {clean:?}");
+    let as_key =
+        Object::from([(text.clone(), Json::Null), ("list".to_owned(), Json::List(vec![Json::Text(text)]))]);
+    let json = json_write::object(&as_key);
+    check_sanitize_json(&json, policy);
+    let told = format!("{:?}", sanitize::sanitize_json(&json, policy));
+    assert!(!told.contains(&secret), "{json} became {told}");
 }
 
 /// Violations: at least one, not too many, readable, without a piece of the input in the message.

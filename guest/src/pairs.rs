@@ -6,12 +6,17 @@
 
 use crate::redact::{Finding, HIDDEN, MARK, Secrets, Telling, looks_random};
 
-/// Bytes of a random-looking value: the longest keys in base64.
-const RANDOM_BYTES_MAX: usize = 1024;
+/// Bytes by which it is judged whether a value looks random: more do not change the judgement, and a
+/// text of nothing but keys must not be read a thousand times.
+const RANDOM_BYTES_MAX: usize = 64;
 
-/// Characters of a key.
+/// Characters of a key. Beyond ASCII everything but spaces and separators: names are told by their
+/// ends, and quotation marks and other signs around them do not count there.
 fn in_key(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
+    if c.is_ascii() {
+        return c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    }
+    !c.is_whitespace() && !SEPARATORS.iter().any(|separator| separator.starts_with(c))
 }
 
 /// A word that may be a key, and where it stands.
@@ -74,17 +79,18 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
             continue;
         }
         let Some(at) = value_start(&key, words) else { continue };
-        // What is taken only when it looks random need not be followed to the end of the text.
-        let until = if telling == Telling::Always { text.len() } else { at + RANDOM_BYTES_MAX };
-        let Some((start, end)) = value(&key, at, until) else { continue };
-        let secret = text.get(start..end).unwrap_or_default();
-        if is_working_directory(key.name(), secret) {
+        if is_working_directory(key.name(), text.get(at..).unwrap_or_default()) {
             continue;
         }
-        if telling == Telling::Always
-            || looks_random(secret)
-            || (key.is_query_parameter() && secret.len() >= 8)
-        {
+        if telling == Telling::WhenRandom {
+            let Some((start, end)) = value(&key, at, at + RANDOM_BYTES_MAX) else { continue };
+            let beginning = text.get(start..end).unwrap_or_default();
+            let is_secret = looks_random(beginning) || (key.is_query_parameter() && beginning.len() >= 8);
+            if !is_secret {
+                continue;
+            }
+        }
+        if let Some((start, end)) = value(&key, at, text.len()) {
             found.push(Finding { range: start..end, rule });
             done = end;
         }
@@ -93,12 +99,16 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
 
 /// `PWD` and `OLDPWD` of the environment are no passwords.
 fn is_working_directory(name: &str, value: &str) -> bool {
-    matches!(name, "PWD" | "OLDPWD") && value.starts_with(['/', '~'])
+    matches!(name, "PWD" | "OLDPWD") && value.trim_start_matches(['\\', '"', '\'']).starts_with(['/', '~'])
 }
+
+/// What stands between a key and its value, written plainly, in full width or look-alikes, and with
+/// percent signs.
+static SEPARATORS: [&str; 17] =
+    ["=>", ":=", "==", "=", ":", "：", "＝", "﹕", "﹦", "︓", "∶", "꞉", "%3D", "%3d", "%3A", "%3a", "→"];
 
 /// Where the value of `key` begins, if what follows makes it a key. `words` are the two before it.
 fn value_start(key: &Key<'_>, words: [&str; 2]) -> Option<usize> {
-    static SEPARATORS: [&str; 11] = ["=>", ":=", "==", "=", ":", "：", "＝", "%3D", "%3d", "%3A", "%3a"];
     let rest = key.text.get(key.end..)?;
     if key.before() == Some('<') && rest.starts_with('>') {
         return Some(key.end + 1);
@@ -260,10 +270,13 @@ pub(crate) fn find_bearers(text: &str, rule: &'static str, found: &mut Vec<Findi
         }
         let rest = text.get(key.end..).unwrap_or_default();
         let value = rest.trim_start();
+        if value.len() == rest.len() {
+            continue;
+        }
         let len = word_len(value, false);
         let word = value.get(..len).unwrap_or_default();
         let machine_made = word.bytes().any(|b| b.is_ascii_digit() || b == b'=');
-        if value.len() < rest.len() && len >= BYTES_MIN && machine_made {
+        if len >= BYTES_MIN && machine_made {
             let start = text.len() - value.len();
             found.push(Finding { range: start..start + len, rule });
         }
@@ -289,31 +302,52 @@ static GLUED_OPTIONS: &[&str] = &["mysql", "mariadb", "sshpass", "7z", "rar"];
 /// Credentials in the options of well-known programs: `-u user:password`, `sshpass -p …`,
 /// `mysql -p…`.
 pub(crate) fn find_options(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    let glued = GLUED_OPTIONS.iter().any(|program| text.contains(program));
-    let options: Vec<&str> = PASSWORD_OPTIONS
-        .iter()
-        .filter(|(program, _)| text.contains(program))
-        .map(|&(_, option)| option)
-        .collect();
+    let mut programs = Programs { text, glued: None, options: None };
     let mut previous = "";
     for word in text.split_whitespace() {
-        let start = word.as_ptr() as usize - text.as_ptr() as usize;
-        let value = if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U") {
-            password_of_pair(word)
-        } else if let Some(pair) = word.strip_prefix("--user=").or_else(|| word.strip_prefix("-u")) {
-            password_of_pair(pair)
-        } else if options.contains(&previous) {
-            Some(word)
-        } else if glued {
-            word.strip_prefix("-p").filter(|value| !value.starts_with('-'))
-        } else {
-            None
-        };
+        let value = option_value(previous, word, &mut programs);
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            let from = start + (value.as_ptr() as usize - word.as_ptr() as usize);
+            let from = value.as_ptr() as usize - text.as_ptr() as usize;
             found.push(Finding { range: from..from + value.len(), rule });
         }
         previous = word;
+    }
+}
+
+/// The part of `word` that is a password, if the option before it or in it says so.
+fn option_value<'t>(previous: &str, word: &'t str, programs: &mut Programs<'t>) -> Option<&'t str> {
+    if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U") {
+        password_of_pair(word)
+    } else if let Some(pair) = word.strip_prefix("--user=").or_else(|| word.strip_prefix("-u")) {
+        password_of_pair(pair)
+    } else if previous.starts_with('-') && programs.have_option(previous) {
+        Some(word)
+    } else {
+        let value = word.strip_prefix("-p").filter(|value| !value.starts_with('-'))?;
+        programs.have_glued_option().then_some(value)
+    }
+}
+
+/// Which programs a text names: looked for once, and only when an option makes it matter.
+struct Programs<'t> {
+    text: &'t str,
+    glued: Option<bool>,
+    options: Option<Vec<&'static str>>,
+}
+
+impl Programs<'_> {
+    fn have_option(&mut self, option: &str) -> bool {
+        if !PASSWORD_OPTIONS.iter().any(|&(_, known)| known == option) {
+            return false;
+        }
+        let named = || PASSWORD_OPTIONS.iter().filter(|(program, _)| self.text.contains(program));
+        let options = self.options.get_or_insert_with(|| named().map(|&(_, option)| option).collect());
+        options.contains(&option)
+    }
+
+    fn have_glued_option(&mut self) -> bool {
+        let text = self.text;
+        *self.glued.get_or_insert_with(|| GLUED_OPTIONS.iter().any(|program| text.contains(program)))
     }
 }
 

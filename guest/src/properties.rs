@@ -137,7 +137,7 @@ static PIECES: &[&str] = &[
     "xyzzy-0123",
 ];
 
-fn hostile_text() -> impl Strategy<Value = String> {
+pub(crate) fn hostile_text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => vec(prop_oneof![6 => proptest::sample::select(PIECES).prop_map(str::to_owned), 1 => "\\PC", 1 => any::<char>().prop_map(String::from)], 0..24).prop_map(|pieces| pieces.concat()),
         1 => any::<String>(),
@@ -145,7 +145,7 @@ fn hostile_text() -> impl Strategy<Value = String> {
     ]
 }
 
-fn policy() -> impl Strategy<Value = Policy> {
+pub(crate) fn policy() -> impl Strategy<Value = Policy> {
     let entries = || vec(prop_oneof!["[a-z_]{1,8}", hostile_text()], 0..3);
     (any::<[bool; 4]>(), entries(), entries()).prop_map(|(hide, secret_keys, secret_prefixes)| Policy {
         hide_cwd: hide[0],
@@ -157,7 +157,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-fn json() -> impl Strategy<Value = serde_json::Value> {
+pub(crate) fn json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),
@@ -212,7 +212,7 @@ fn origin() -> impl Strategy<Value = Option<Origin>> {
     }))
 }
 
-fn start_context() -> impl Strategy<Value = StartContext> {
+pub(crate) fn start_context() -> impl Strategy<Value = StartContext> {
     let names =
         (prop_oneof![9 => "[A-Za-z0-9_-]{1,100}", 1 => hostile_text()], hostile_text(), 1..5_000_000_u32);
     let texts =
@@ -245,7 +245,7 @@ fn start_context() -> impl Strategy<Value = StartContext> {
     )
 }
 
-fn end_context() -> impl Strategy<Value = EndContext> {
+pub(crate) fn end_context() -> impl Strategy<Value = EndContext> {
     use ExitReason::{Exited, Expired, Rebooted, Signaled, Unknown, Vanished};
     let reason = proptest::sample::select(vec![Exited, Signaled, Unknown, Vanished, Rebooted, Expired]);
     (any::<Option<i32>>(), reason, metadata(), id(), time(), id(), time()).prop_map(

@@ -114,15 +114,15 @@ fn joined(text: &str, mut found: Vec<Finding>) -> Vec<Finding> {
     if found.is_empty() {
         return found;
     }
-    let mut marks: Vec<Range<usize>> = [MARK, HIDDEN]
-        .iter()
-        .flat_map(|mark| text.match_indices(mark))
-        .map(|(at, mark)| at..at + mark.len())
-        .collect();
-    marks.sort_unstable_by_key(|mark| mark.start);
+    let mut marks: Vec<Finding> = Vec::new();
+    for mark in [MARK, HIDDEN] {
+        marks
+            .extend(text.match_indices(mark).map(|(at, _)| Finding { range: at..at + mark.len(), rule: "" }));
+    }
+    sort(&mut marks);
     let end_of_mark_around = |at: usize| {
-        let next = marks.partition_point(|mark| mark.end <= at);
-        marks.get(next).filter(|mark| mark.start < at).map_or(at, |mark| mark.end)
+        let next = marks.partition_point(|mark| mark.range.end <= at);
+        marks.get(next).filter(|mark| mark.range.start < at).map_or(at, |mark| mark.range.end)
     };
     for Finding { range, .. } in &mut found {
         *range = end_of_mark_around(range.start)..end_of_mark_around(range.end);
@@ -133,7 +133,7 @@ fn joined(text: &str, mut found: Vec<Finding>) -> Vec<Finding> {
                 .get(f.range.clone())
                 .is_some_and(|secret| !is_mark(secret) && !is_cut_mark(text, &f.range))
     });
-    found.sort_unstable_by_key(|f| (f.range.start, usize::MAX - f.range.end));
+    sort(&mut found);
     let mut out: Vec<Finding> = Vec::with_capacity(found.len());
     for next in found {
         match out.last_mut() {
@@ -144,6 +144,11 @@ fn joined(text: &str, mut found: Vec<Finding>) -> Vec<Finding> {
         }
     }
     out
+}
+
+/// By beginning; of those that begin at the same place the longest first.
+fn sort(found: &mut [Finding]) {
+    found.sort_unstable_by_key(|f| (f.range.start, usize::MAX - f.range.end));
 }
 
 /// Whether `text` is nothing but a mark of ours.

@@ -25,6 +25,8 @@ pub(crate) static RULES: &[Rule] = &[
     Rule { name: "azure-client-secret", find: |t, r, _, f| shapes::find_azure_secrets(t, r, f) },
     Rule { name: "telegram-token", find: |t, r, _, f| shapes::find_telegram_tokens(t, r, f) },
     Rule { name: "discord-token", find: |t, r, _, f| shapes::find_discord_tokens(t, r, f) },
+    Rule { name: "terraform-token", find: |t, r, _, f| shapes::find_terraform_tokens(t, r, f) },
+    Rule { name: "vault-service-token", find: |t, r, _, f| shapes::find_vault_tokens(t, r, f) },
     Rule { name: "aws-secret-key", find: |t, r, _, f| shapes::find_aws_secret_keys(t, r, f) },
     Rule { name: "url-userinfo", find: |t, r, _, f| urls::find_userinfo(t, r, f) },
     Rule { name: "webhook-url", find: |t, r, _, f| urls::find_webhooks(t, r, f) },

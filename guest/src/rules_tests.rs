@@ -3,12 +3,12 @@
 
 use proptest::prelude::*;
 
-use crate::examples::{EXAMPLES, METADATA};
+use crate::examples::{EXAMPLES, METADATA, token_sample};
 use crate::oracles::{check_sanitize_json, check_sanitize_text, open_policy};
 use crate::redact::MARK;
 use crate::rules::RULES;
 use crate::sanitize::{sanitize_json, sanitize_text};
-use crate::tokens::{Body, TOKENS, Token};
+use crate::tokens::TOKENS;
 use crate::types::{ChangeKind, Policy};
 
 const MAX: u32 = 4096;
@@ -74,19 +74,10 @@ fn ordinary_metadata_is_left_alone() {
     }
 }
 
-fn sample(token: &Token, len: usize) -> String {
-    let alphabet = match token.body {
-        Body::Upper => "A2BC3DE4",
-        Body::Hex => "0a1b2c3d",
-        Body::Alnum | Body::Word | Body::Dotted | Body::Base64 => "aB3dE5gH",
-    };
-    token.prefix.chars().chain(alphabet.chars().cycle().take(len)).collect()
-}
-
 #[test]
 fn every_token_of_the_table_is_redacted_under_its_name() {
     for token in TOKENS {
-        let secret = sample(token, token.body_min);
+        let secret = token_sample(token, token.body_min);
         let text = format!("cd x/{secret}; ls");
         let clean = check_sanitize_text(&text, MAX, &open_policy());
         assert_eq!(clean.text, format!("cd x/{MARK}; ls"), "{}", token.prefix);
@@ -97,7 +88,7 @@ fn every_token_of_the_table_is_redacted_under_its_name() {
 #[test]
 fn what_is_too_short_for_a_token_is_left_alone() {
     for token in TOKENS {
-        let text = format!("cd x/{}", sample(token, token.body_min.min(8) - 1));
+        let text = format!("cd x/{}", token_sample(token, token.body_min.min(8) - 1));
         let is_another = TOKENS.iter().any(|t| t.prefix != token.prefix && text.contains(t.prefix));
         assert!(is_another || sanitize_text(&text, MAX, &open_policy()).text == text, "{text}");
     }
@@ -131,7 +122,7 @@ proptest! {
         at in 0..TOKENS.len(), before in "(\\PC{0,30}[ /=:\"'(,@]|)", after in "([ \"',;)&]\\PC{0,30}|)", max in 0..200_u32
     ) {
         let token = TOKENS.get(at).unwrap();
-        let secret = sample(token, token.body_min);
+        let secret = token_sample(token, token.body_min);
         let clean = check_sanitize_text(&format!("{before}{secret}{after}"), max, &open_policy());
         prop_assert!(!clean.text.contains(&secret), "{}", clean.text);
     }

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use crate::limits::{PASSES_LENIENT_MAX, PASSES_MAX, TEXT_BYTES_MAX};
 use crate::redact::{self, MARK, Secrets};
 use crate::types::{Change, ChangeKind, CleanText, Policy, Rule, Violation};
-use crate::unicode::{Class, class, meaningful_len};
-use crate::{escape, json, metadata, nfc};
+use crate::unicode::{Class, MARKS_MAX, class, is_combining_mark, meaningful_len};
+use crate::{escape, json, json_write, metadata, nfc};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// A change without its field: what was done, and the redaction rule.
@@ -50,35 +50,31 @@ pub fn sanitize_json(json: &str, policy: &Policy) -> Result<CleanText, Vec<Viola
     if !report.is_valid() {
         return Err(report.violations);
     }
-    Ok(CleanText { text: json::write(&clean), changes: report.changes })
+    Ok(CleanText { text: json_write::object(&clean), changes: report.changes })
 }
 
 /// Cleans `text` to at most `scalars_max` scalars. A fixed point: the result, cleaned again with the
 /// same limit and secrets, stays as it is and reports nothing.
 pub(crate) fn clean(text: &str, scalars_max: usize, secrets: &Secrets<'_>) -> Cleaned {
-    let mut cleaned = Cleaned::default();
+    let mut touches = Vec::new();
     let start = cut_bytes(text);
     if start.len() < text.len() {
-        cleaned.touches.push((ChangeKind::Truncated, ""));
+        note(&mut touches, (ChangeKind::Truncated, ""));
     }
-    let mut current = Cow::Borrowed(start);
+    let mut text = Cow::Borrowed(start);
     for pass in 0..PASSES_MAX {
-        let mut touches = Vec::new();
-        let next = clean_once(&current, scalars_max, secrets, pass >= PASSES_LENIENT_MAX, &mut touches);
-        if next == current {
-            cleaned.text = current.into_owned();
-            return cleaned;
+        settle(&mut text, pass >= PASSES_LENIENT_MAX, &mut touches);
+        apply(&mut text, |t| trim(t, &mut touches));
+        // What has settled and holds no secret, nothing too long and no space at its ends stays as it is.
+        let is_redacted = apply(&mut text, |t| redact::redact(t, secrets, &mut touches));
+        let is_cut = apply(&mut text, |t| truncate(t, scalars_max, &mut touches));
+        let is_trimmed = apply(&mut text, |t| trim(t, &mut touches));
+        if !is_redacted && !is_cut && !is_trimmed {
+            return Cleaned { text: text.into_owned(), touches };
         }
-        for touch in touches {
-            if !cleaned.touches.contains(&touch) {
-                cleaned.touches.push(touch);
-            }
-        }
-        current = Cow::Owned(next.into_owned());
     }
-    cleaned.text = MARK.chars().take(scalars_max).collect();
-    cleaned.touches.push((ChangeKind::Redacted, "unstable-text"));
-    cleaned
+    touches.push((ChangeKind::Redacted, "unstable-text"));
+    Cleaned { text: MARK.chars().take(scalars_max).collect(), touches }
 }
 
 /// The part of `text` that is looked at.
@@ -86,30 +82,36 @@ fn cut_bytes(text: &str) -> &str {
     text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
 }
 
-fn clean_once<'a>(
-    text: &'a str,
-    scalars_max: usize,
-    secrets: &Secrets<'_>,
-    strict: bool,
-    touches: &mut Vec<Touch>,
-) -> Cow<'a, str> {
-    let mut text = Cow::Borrowed(text);
-    if !text.bytes().all(|b| matches!(b, b' '..=b'~')) {
-        apply(&mut text, |t| escape::strip(t, touches));
-        apply(&mut text, |t| strip_characters(t, touches));
-        apply(&mut text, |t| normalize(t, touches));
-        apply(&mut text, |t| strip_meaningless(t, strict, touches));
+/// Takes out what is harmful and brings the rest into its normal form, until both agree: a joiner that
+/// goes can bring marks together, and marks in another order can take the meaning from a joiner.
+fn settle(text: &mut Cow<'_, str>, strict: bool, touches: &mut Vec<Touch>) {
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return;
     }
-    apply(&mut text, |t| redact::redact(t, secrets, touches));
-    apply(&mut text, |t| truncate(t, scalars_max, touches));
-    apply(&mut text, |t| trim(t, touches));
-    text
+    apply(text, |t| escape::strip(t, touches));
+    apply(text, |t| strip_characters(t, touches));
+    apply(text, |t| limit_marks(t, touches));
+    let mut passes = 0;
+    loop {
+        let strict = strict || passes >= PASSES_LENIENT_MAX;
+        passes += 1;
+        apply(text, |t| normalize(t, touches));
+        let is_cut = apply(text, |t| limit_marks(t, touches));
+        let is_stripped = apply(text, |t| strip_meaningless(t, strict, touches));
+        if !is_cut && !is_stripped {
+            return;
+        }
+    }
 }
 
-fn apply(text: &mut Cow<'_, str>, step: impl FnOnce(&str) -> Option<String>) {
-    if let Some(changed) = step(text) {
+/// Whether `step` changed `text`.
+fn apply(text: &mut Cow<'_, str>, step: impl FnOnce(&str) -> Option<String>) -> bool {
+    let changed = step(text);
+    let is_changed = changed.is_some();
+    if let Some(changed) = changed {
         *text = Cow::Owned(changed);
     }
+    is_changed
 }
 
 /// Takes out or replaces characters that are harmful wherever they stand.
@@ -139,7 +141,8 @@ fn strip_characters(text: &str, touches: &mut Vec<Touch>) -> Option<String> {
     Some(out)
 }
 
-fn note(touches: &mut Vec<Touch>, touch: Touch) {
+/// Notes each kind of change once.
+pub(crate) fn note(touches: &mut Vec<Touch>, touch: Touch) {
     if !touches.contains(&touch) {
         touches.push(touch);
     }
@@ -175,6 +178,22 @@ fn strip_meaningless(text: &str, strict: bool, touches: &mut Vec<Touch>) -> Opti
     }
     note(touches, (ChangeKind::Invisible, ""));
     Some(kept.into_iter().collect())
+}
+
+/// Cuts piles of marks to the [`MARKS_MAX`] that no script needs more of (UAX #15, Stream-Safe Text):
+/// a longer pile is there to cover the lines above, and to make sorting it slow.
+fn limit_marks(text: &str, touches: &mut Vec<Touch>) -> Option<String> {
+    let fits = |pile: &mut usize, c| {
+        *pile = if is_combining_mark(c) { *pile + 1 } else { 0 };
+        *pile <= MARKS_MAX
+    };
+    let mut pile = 0;
+    if text.chars().all(|c| fits(&mut pile, c)) {
+        return None;
+    }
+    note(touches, (ChangeKind::Truncated, ""));
+    pile = 0;
+    Some(text.chars().filter(|&c| fits(&mut pile, c)).collect())
 }
 
 /// Cuts to `scalars_max` scalars on a grapheme boundary; inside the first grapheme where that alone

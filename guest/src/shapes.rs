@@ -1,7 +1,7 @@
 //! Scanners for secrets that are told by their shape alone: private key blocks, JWTs, password hashes,
 //! and tokens without a prefix. Keys and URLs around them are the business of `pairs` and `urls`.
 
-use crate::redact::Finding;
+use crate::redact::{Finding, looks_random};
 
 fn is_base64url(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b == b'-'
@@ -150,6 +150,29 @@ pub(crate) fn find_aws_secret_keys(text: &str, rule: &'static str, found: &mut V
         let Some(word) = text.get(start..end).filter(|word| word.len() == 40) else { continue };
         let has = |is_in: fn(&u8) -> bool| word.as_bytes().iter().any(is_in);
         if has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit) {
+            found.push(Finding { range: start..end, rule });
+        }
+    }
+}
+
+/// Tokens of Terraform Cloud: 14 characters, `.atlasv1.`, 60 or more.
+pub(crate) fn find_terraform_tokens(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    const MARK: &str = ".atlasv1.";
+    for (at, mark) in text.match_indices(MARK) {
+        let before = text.as_bytes().get(..at).unwrap_or_default();
+        let id = before.iter().rev().take(64).take_while(|b| b.is_ascii_alphanumeric()).count();
+        let len = run(text.as_bytes(), at + mark.len(), is_base64url);
+        if id > 0 && len >= 40 {
+            found.push(Finding { range: at - id..at + mark.len() + len, rule });
+        }
+    }
+}
+
+/// Service tokens of Vault before 1.10: `s.` and 24 letters and digits in any mixture.
+pub(crate) fn find_vault_tokens(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    for (start, end) in words(text, |b| is_base64url(b) || b == b'.') {
+        let Some(body) = text.get(start..end).and_then(|word| word.strip_prefix("s.")) else { continue };
+        if body.len() == 24 && body.bytes().all(|b| b.is_ascii_alphanumeric()) && looks_random(body) {
             found.push(Finding { range: start..end, rule });
         }
     }

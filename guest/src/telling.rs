@@ -26,6 +26,7 @@ static ALWAYS: &[&str] = &[
     "authtoken",
     "bearer",
     "clientkey",
+    "clientkeydata",
     "connectionstring",
     "connstr",
     "contrasena",
@@ -125,15 +126,51 @@ static PUBLIC: &[&str] = &[
 /// Short words that tell only as a word of their own: `db_pass` does, `bypass` does not.
 static WORDS: &[&str] = &["pass", "pw", "psw", "pswd", "passw", "pin", "psk", "pat", "apitok"];
 
+/// Last two letters of all entries above, one bit for each pair: most words end otherwise, and cost
+/// no more than this look.
+static LAST_LETTERS: [u32; LETTERS] = {
+    let mut pairs = [0; LETTERS];
+    note_last_letters(&mut pairs, ALWAYS);
+    note_last_letters(&mut pairs, WHEN_RANDOM);
+    note_last_letters(&mut pairs, WORDS);
+    pairs
+};
+const LETTERS: usize = 26;
+
+#[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
+const fn note_last_letters(pairs: &mut [u32; LETTERS], names: &[&str]) {
+    let mut at = 0;
+    while at < names.len() {
+        let name = names[at].as_bytes();
+        let (last, before) = (name[name.len() - 1] - b'a', name[name.len() - 2] - b'a');
+        pairs[last as usize] |= 1 << before;
+        at += 1;
+    }
+}
+
+fn may_tell(name: &str) -> bool {
+    if name.chars().next_back().is_some_and(is_full_width) {
+        return true;
+    }
+    let mut letters = name.bytes().rev().filter(|b| !matches!(b, b'-' | b'_' | b'.' | b' '));
+    let mut letter = || letters.next()?.to_ascii_lowercase().checked_sub(b'a').filter(|&at| at < 26);
+    let (Some(last), Some(before)) = (letter(), letter()) else { return false };
+    LAST_LETTERS.get(usize::from(last)).is_some_and(|pairs| pairs >> before & 1 == 1)
+}
+
 /// How much `name` tells about its value. Case, `-`, `_`, `.` and a number at the end do not count.
 pub(crate) fn telling(name: &str) -> Telling {
     let name = name.trim_matches(|c: char| !c.is_alphanumeric());
     let unnumbered = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | '.'));
+    if !may_tell(unnumbered) {
+        return Telling::Not;
+    }
     let folded = fold(unnumbered);
     let ends_in = |list: &[&str]| list.iter().any(|end| folded.ends_with(end));
+    let is_word = || WORDS.iter().any(|word| last_word(unnumbered).eq_ignore_ascii_case(word));
     if ends_in(PUBLIC) {
         Telling::Not
-    } else if ends_in(ALWAYS) || WORDS.contains(&last_word(unnumbered).to_ascii_lowercase().as_str()) {
+    } else if ends_in(ALWAYS) || is_word() {
         Telling::Always
     } else if ends_in(WHEN_RANDOM) {
         Telling::WhenRandom
@@ -146,7 +183,18 @@ pub(crate) fn telling(name: &str) -> Telling {
 pub(crate) fn fold(name: &str) -> String {
     let tail = name.get(name.ceil_char_boundary(name.len().saturating_sub(FOLDED_BYTES_MAX))..);
     let chars = tail.unwrap_or_default().chars();
+    let chars = chars.map(|c| if is_full_width(c) { narrow(c) } else { c });
     chars.filter(|c| !matches!(c, '-' | '_' | '.' | ' ')).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The ASCII characters in the width of ideographs.
+fn is_full_width(c: char) -> bool {
+    matches!(c, '\u{FF01}'..='\u{FF5E}')
+}
+
+fn narrow(c: char) -> char {
+    const DISTANCE: u32 = 0xFF01 - 0x21;
+    char::from_u32(u32::from(c).saturating_sub(DISTANCE)).unwrap_or(c)
 }
 
 /// The last word of a name: after the last separator, or from the last capital after a small letter.

@@ -195,24 +195,92 @@ pub(crate) static TOKENS: &[Token] = &[
     token("vercel-token", "vcp_", Alnum, 20),
     token("xai-key", "xai-", Alnum, 40),
     token("bitcoin-key", "xprv", Alnum, 100),
+    token("adafruit-key", "aio_", Alnum, 28),
+    token("age-key", "AGE-SECRET-KEY-PQ-1", Alnum, 20),
+    token("bitbucket-token", "BBDC-", Base64, 40),
+    token("circleci-token", "CCIPRJ_", Word, 20),
+    token("cloudflare-key", "v1.0-", Word, 100),
+    token("contentful-token", "CFPAT-", Word, 40),
+    token("doppler-token", "dp.audit.", Alnum, 32),
+    token("doppler-token", "dp.scim.", Alnum, 32),
+    token("duffel-token", "duffel_live_", Word, 40),
+    token("dynatrace-token", "dt0s16.", Dotted, 40),
+    token("e2b-key", "e2b_", Hex, 40),
+    token("facebook-token", "EAA", Alnum, 90),
+    token("flutterwave-key", "FLWSECK-", Word, 30),
+    token("flutterwave-key", "FLWSECK_TEST-", Word, 30),
+    token("frameio-token", "fio-u-", Word, 60),
+    token("gitlab-token", "glwt-", Dotted, 20),
+    token("heroku-key", "HRKU-AA", Word, 50),
+    token("hubspot-token", "pat-na1-", Word, 36),
+    token("hubspot-token", "pat-eu1-", Word, 36),
+    token("jina-key", "jina_", Word, 50),
+    token("langfuse-key", "sk-lf-", Word, 30),
+    token("langsmith-key", "lsv2_pt_", Word, 40),
+    token("langsmith-key", "lsv2_sk_", Word, 40),
+    token("neon-key", "napi_", Alnum, 50),
+    token("nvidia-key", "nvapi-", Word, 60),
+    token("onepassword-key", "A3-", Word, 30),
+    token("pinecone-key", "pcsk_", Word, 50),
+    token("posthog-key", "phx_", Word, 40),
+    token("razorpay-key", "rzp_live_", Alnum, 14),
+    token("readme-key", "rdme_", Alnum, 60),
+    token("render-key", "rnd_", Alnum, 28),
+    token("sendinblue-key", "xsmtpsib-", Word, 40),
+    token("shippo-token", "shippo_live_", Hex, 40),
+    token("slack-token", "xoxe-1-", Word, 10),
+    token("sourcegraph-token", "sgp_", Word, 40),
+    token("square-token", "sq0idp-", Word, 20),
+    token("tavily-key", "tvly-", Word, 24),
+    token("tencent-key", "AKID", Alnum, 32),
+    token("together-key", "tgp_v1_", Word, 40),
+    token("workos-key", "sk_prod_", Alnum, 20),
+    token("yandex-key", "AQVN", Word, 35),
+    token("zapier-key", "sk-ak-", Word, 30),
 ];
 
 /// Keys in the form of a UUID.
 const LAUNCHDARKLY: Body = Word;
 
-/// First bytes of all prefixes, so that a word that begins otherwise costs one look.
-static FIRST_BYTES: [bool; 256] = {
-    let mut first = [false; 256];
+/// Buckets of [`INDEX`].
+const BUCKETS: usize = 256;
+/// Ends a chain of [`INDEX`].
+const NO_TOKEN: u8 = u8::MAX;
+
+/// Tokens by the first two bytes of their prefix, so that an ordinary word costs one look: the first
+/// one of each bucket, and for each token the next one in its bucket.
+struct Index {
+    first: [u8; BUCKETS],
+    next: [u8; TOKENS.len()],
+}
+
+/// Bucket of a word with these first bytes.
+const fn bucket(first: u8, second: u8) -> usize {
+    (first.wrapping_mul(31) ^ second) as usize
+}
+
+#[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
+static INDEX: Index = {
+    assert!(TOKENS.len() < NO_TOKEN as usize);
+    let mut index = Index { first: [NO_TOKEN; BUCKETS], next: [NO_TOKEN; TOKENS.len()] };
     let mut at = 0;
     while at < TOKENS.len() {
-        #[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
-        {
-            first[TOKENS[at].prefix.as_bytes()[0] as usize] = true;
-        }
+        let prefix = TOKENS[at].prefix.as_bytes();
+        let bucket = bucket(prefix[0], prefix[1]);
+        index.next[at] = index.first[bucket];
+        index.first[bucket] = at as u8;
         at += 1;
     }
-    first
+    index
 };
+
+/// Tokens whose prefix may begin with the bytes of `bucket`.
+fn tokens_of(bucket: usize) -> impl Iterator<Item = &'static Token> {
+    let first = INDEX.first.get(bucket).copied();
+    let chain = std::iter::successors(first, |&at| INDEX.next.get(usize::from(at)).copied());
+    // The end of a chain is no place in the table.
+    chain.map_while(|at| TOKENS.get(usize::from(at)))
+}
 
 /// Points at every token of [`TOKENS`] that begins a word.
 pub(crate) fn find(text: &str, found: &mut Vec<Finding>) {
@@ -226,23 +294,21 @@ pub(crate) fn find(text: &str, found: &mut Vec<Finding>) {
         }
         let begins_word = !before.is_ascii_alphanumeric();
         before = byte;
-        if !begins_word || !FIRST_BYTES.get(usize::from(byte)).is_some_and(|&is_first| is_first) {
-            continue;
-        }
-        let rest = bytes.get(at..).unwrap_or_default();
-        if let Some((rule, len)) = longest(rest) {
+        let Some(second) = bytes.get(at + 1).filter(|_| begins_word) else { continue };
+        let Some(rest) = bytes.get(at..) else { continue };
+        if let Some((rule, len)) = longest(tokens_of(bucket(byte, *second)), rest) {
             done = at + len;
             found.push(Finding { range: at..done, rule });
         }
     }
 }
 
-/// The longest token that `bytes` begin with.
-fn longest(bytes: &[u8]) -> Option<(&'static str, usize)> {
-    let tokens = TOKENS.iter().filter_map(|token| {
+/// The longest of these tokens that `bytes` begin with.
+fn longest(tokens: impl Iterator<Item = &'static Token>, bytes: &[u8]) -> Option<(&'static str, usize)> {
+    let fitting = tokens.filter_map(|token| {
         let rest = bytes.strip_prefix(token.prefix.as_bytes())?;
         let len = rest.iter().take_while(|&&b| token.body.has(b)).count();
         (len >= token.body_min).then_some((token.rule, token.prefix.len() + len))
     });
-    tokens.max_by_key(|&(_, len)| len)
+    fitting.max_by_key(|&(_, len)| len)
 }

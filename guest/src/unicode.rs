@@ -36,8 +36,8 @@ const ZWNJ: char = '\u{200C}';
 const ZWJ: char = '\u{200D}';
 const KEYCAP: char = '\u{20E3}';
 const BLACK_FLAG: char = '\u{1F3F4}';
-/// Marks that are looked past on either side: no script piles up more (UAX #15, Stream-Safe Text).
-const MARKS_MAX: usize = 30;
+/// Marks on one letter: no script piles up more (UAX #15, Stream-Safe Text).
+pub(crate) const MARKS_MAX: usize = 30;
 /// An emoji may have a modifier and a presentation selector.
 const EMOJI_PARTS_MAX: usize = 3;
 /// Canonical combining class of a virama (Unicode, section 4.3).
@@ -51,7 +51,8 @@ static FLAG_TAGS: [&str; 3] = [
     "\u{E0067}\u{E0062}\u{E0077}\u{E006C}\u{E0073}\u{E007F}",
 ];
 
-fn within(c: char, table: &[(u32, u32)]) -> bool {
+/// Whether a table of `unicode_tables` holds `c`.
+pub(crate) fn within(c: char, table: &[(u32, u32)]) -> bool {
     let c = u32::from(c);
     let at = table.partition_point(|&(_, last)| last < c);
     table.get(at).is_some_and(|&(first, _)| first <= c)
@@ -133,8 +134,10 @@ fn precedes_virama(before: &[char], rest: &[char]) -> bool {
         && before.last().is_some_and(|&c| is_letter(c) && !c.is_ascii())
 }
 
-fn is_combining_mark(c: char) -> bool {
-    within(c, MARK)
+/// Whether `c` is a mark that is drawn on, around or beside the letter before it.
+pub(crate) fn is_combining_mark(c: char) -> bool {
+    // Before the first, and Han, Yi and Hangul: none in the blocks that ordinary text is made of.
+    !matches!(c, '\0'..='\u{2FF}' | '\u{3100}'..='\u{A66E}' | '\u{AC00}'..='\u{D7FF}') && within(c, MARK)
 }
 
 fn is_letter(c: char) -> bool {

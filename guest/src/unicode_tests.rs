@@ -54,6 +54,17 @@ fn ordinary_text_in_any_script_stays_as_it_is() {
         "C:\\Users\\Ünal",
         "\u{1F1E9}",
         "z̀̃",
+        "ᠠ\u{180B}ᠨ\u{180C} ᠨ\u{180E}ᠠ",
+        "🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
+        "👨🏿‍🦰 👩🏻‍❤️‍👨🏾 🐻‍❄️ ⛹🏽‍♀️",
+        "*️⃣ ©️ ™︎",
+        "ગુજરાતી ક્\u{200C}ષ",
+        "ଓଡ଼ିଆ ପଞ୍ଜାବੀ",
+        "a\u{A0}b\u{202F}c\u{3000}d\u{2009}e",
+        "ཧཱུྃ",
+        "ⲙⲉⲧⲣⲉⲙⲛ̀ⲭⲏⲙⲓ",
+        "Việt Nam Đặng",
+        "𝕏 𠮷野家",
     ] {
         assert_eq!(check_sanitize_text(text, 500, &open_policy()).changes, Vec::new(), "{text:?}");
     }
@@ -87,6 +98,18 @@ fn escape_sequences_go_as_a_whole() {
         ("\u{1B}[\u{1B}[31m31mx", "31mx"),
         ("a\u{1B}[3\n1mb", "a b"),
         ("a\u{85}b", "a b"),
+        ("a\u{98}sos\u{9C}b\u{9E}pm\u{9C}c\u{9F}apc\u{9C}d", "abcd"),
+        ("a\u{1B}]0;t\u{18}b\u{1B}Pq\u{1A}c", "abc"),
+        ("a\u{1B}]0;t\u{1B}[31mb", "ab"),
+        ("a\u{1B}]52;c;aGk=\u{7}b\u{1B}]1337;File=x\u{7}c", "abc"),
+        ("a\u{1B}P+q544e\u{1B}\\b\u{1B}]10;?\u{1B}\\c", "abc"),
+        ("a\u{1B}[200~b\u{1B}[201~c", "abc"),
+        ("a\u{1B}[>4;2mb\u{1B}[=1ub\u{1B}[!pb", "abbb"),
+        ("a\u{1B}#8b\u{1B}%Gc\u{1B} Fd", "abcd"),
+        ("a\u{9B}\u{9B}1mb", "ab"),
+        ("a\u{1B}Xnever ended \u{1B}[0m b", "a b"),
+        ("a\u{1B}_G\u{1F600}x\u{1B}\\b", "ab"),
+        ("a\u{1B}\u{9B}1mb", "ab"),
     ] {
         check(text, expected);
     }
@@ -126,6 +149,13 @@ fn invisible_and_bidirectional_characters_go_where_they_mean_nothing() {
         ("🏴\u{E0068}\u{E0069}\u{E007F}", "🏴"),
         ("🏴\u{E0067}\u{E0062}", "🏴"),
         ("\u{3164}\u{115F}\u{1160}\u{FFA0}x\u{34F}\u{17B4}", "x"),
+        ("a\u{206A}b\u{206F}c\u{1BCA0}d\u{1D173}e\u{E0001}f\u{E0FFF}g\u{FFF0}h", "abcdefgh"),
+        ("👍\u{E0061}\u{E007F}", "👍"),
+        ("🏴\u{E0075}\u{E0073}\u{E0063}\u{E0061}\u{E007F}", "🏴"),
+        ("中\u{FE0F}文\u{E0100}a\u{E0100}", "中文\u{E0100}a"),
+        ("ᠠ\u{180B}\u{180C}", "ᠠ\u{180B}"),
+        ("x\u{180B}", "x"),
+        ("\u{2062}\u{2063}\u{2064}x", "x"),
         ("a\u{FFF9}b\u{FFFA}c\u{FFFB}", "abc"),
         ("a\u{180E}b", "ab"),
         ("葛\u{E0100}\u{E0101}城", "葛\u{E0100}城"),
@@ -142,6 +172,19 @@ fn text_is_brought_into_nfc_also_where_something_invisible_kept_it_apart() {
     check("e\u{200D}\u{301}", "é");
     check("\u{212B}", "Å");
     check("\u{1100}\u{1161}\u{11A8}", "각");
+}
+
+#[test]
+fn a_pile_of_marks_is_cut_to_what_a_script_can_need() {
+    check(&format!("Z{}algo", "\u{322}".repeat(200)), &format!("Z{}algo", "\u{322}".repeat(30)));
+    check(&"\u{344}".repeat(40), &"\u{308}\u{301}".repeat(15));
+    let tall = format!("o{}", "\u{302}".repeat(30));
+    assert_eq!(check_sanitize_text(&tall, 500, &open_policy()).text, format!("ô{}", "\u{302}".repeat(29)));
+}
+
+#[test]
+fn white_space_of_any_script_is_trimmed_at_the_ends() {
+    check("\u{3000}\u{A0}\u{2003} a\u{2003}b \u{1680}\u{205F}\u{200B}\u{202F}", "a\u{2003}b");
 }
 
 #[test]

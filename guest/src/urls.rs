@@ -15,14 +15,22 @@ fn ends_url(c: char) -> bool {
 /// The password of `scheme://user:password@host`, and a random-looking user name, which is a token.
 pub(crate) fn find_userinfo(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
     let mut done = 0;
+    let mut next_at = 0;
     for (at, mark) in text.match_indices("://") {
         let start = at + mark.len();
         if start < done {
             continue;
         }
+        // Without an `@` there is no userinfo, and no need to look for the end of the URL.
+        if next_at < start {
+            let Some(found) = text.get(start..).and_then(|rest| rest.find('@')) else { return };
+            next_at = start + found;
+        }
+        if next_at - start > URL_BYTES_MAX {
+            continue;
+        }
         let rest = text.get(start..text.floor_char_boundary(start + URL_BYTES_MAX)).unwrap_or_default();
-        let url = rest.get(..rest.find(ends_url).unwrap_or(rest.len())).unwrap_or_default();
-        let Some(userinfo) = userinfo(url) else { continue };
+        let Some(userinfo) = userinfo(rest) else { continue };
         done = start + userinfo.len();
         let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
         if !password.is_empty() {
@@ -38,13 +46,15 @@ pub(crate) fn find_userinfo(text: &str, rule: &'static str, found: &mut Vec<Find
 /// What stands before the `@` of the authority. A password may hold an unescaped `@`, `/` or `#`,
 /// against the RFC, so that where there is a password, everything up to the last `@` before the query
 /// belongs to it; what follows the colon is a port only if it is a number.
-fn userinfo(url: &str) -> Option<&str> {
-    let authority = url.get(..url.find(['/', '?', '#']).unwrap_or(url.len()))?;
+fn userinfo(rest: &str) -> Option<&str> {
+    let ends_authority = |c| matches!(c, '/' | '?' | '#') || ends_url(c);
+    let authority = rest.get(..rest.find(ends_authority).unwrap_or(rest.len()))?;
     let (user, after) = authority.split_once(':').unwrap_or((authority, ""));
     let is_port = after.bytes().all(|b| b.is_ascii_digit());
     if user.contains('@') || is_port {
         return authority.get(..authority.rfind('@')?);
     }
+    let url = rest.get(..rest.find(ends_url).unwrap_or(rest.len()))?;
     let query = url.match_indices('?').find(|&(at, _)| {
         let rest = url.get(at..).unwrap_or_default();
         rest.find('=').is_some_and(|equals| rest.find('@').is_none_or(|at| equals < at))
@@ -65,12 +75,21 @@ pub(crate) fn find_webhooks(text: &str, rule: &'static str, found: &mut Vec<Find
         "chat.googleapis.com/v1/spaces/",
         "hooks.zapier.com/hooks/catch/",
     ];
+    // All but one speak of hooks.
+    if !text.contains("hook") && !text.contains("chat.googleapis") {
+        return;
+    }
     for path in PATHS {
+        let mut done = 0;
         for (at, _) in text.match_indices(path) {
             let start = at + path.len();
+            if start < done {
+                continue;
+            }
             let rest = text.get(start..text.floor_char_boundary(start + URL_BYTES_MAX)).unwrap_or_default();
             let len = rest.find(ends_url).unwrap_or(rest.len());
-            found.push(Finding { range: start..start + len, rule });
+            done = start + len;
+            found.push(Finding { range: start..done, rule });
         }
     }
 }

@@ -7,7 +7,8 @@
 //! reason) is kept as ordinary metadata and not taken for ours.
 
 use crate::fields::{self, CWD, HOME, HOSTNAME, PLATFORM, PYTHON_VERSION, USERNAME};
-use crate::json::{self, Json, Object};
+use crate::json::{Json, Object};
+use crate::json_write;
 use crate::limits::RESERVED_BYTES_MAX;
 use crate::metadata;
 use crate::redact::Secrets;
@@ -72,7 +73,8 @@ fn start(mut members: Members<'_>, policy: &Policy) -> StartEvent {
     let event_id = event_id.and_then(|id| fields::uuid(&id, "event_id", report)).unwrap_or_default();
     let component_name =
         component_name.inspect(|name| fields::component_name(name, report)).unwrap_or_default();
-    let shell_type = shell_type.map(|text| fields::shell_type(&text, &secrets, report)).unwrap_or_default();
+    let shell_type =
+        shell_type.map(|text| fields::shell_type_on_wire(&text, &secrets, report)).unwrap_or_default();
     let timestamp_us = timestamp.and_then(|t| fields::timestamp(&t, "timestamp", report)).unwrap_or_default();
     let event = StartEvent {
         event_id,
@@ -137,7 +139,7 @@ pub(crate) fn end(mut members: Members<'_>, policy: &Policy) -> EndEvent {
 
 fn clean_metadata(object: Object, secrets: &Secrets<'_>, report: &mut Report) -> String {
     let clean = metadata::clean(object, "metadata", RESERVED_BYTES_MAX, secrets, report);
-    json::write(&Json::Object(clean))
+    json_write::object(&clean)
 }
 
 /// A member that can have one value only.

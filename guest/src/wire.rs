@@ -3,9 +3,8 @@
 //!
 //! Says which members there are and of which type; which values they may have is for `validate`.
 
-use serde::Serialize;
-
 use crate::json::{self, Json, Object, key_path};
+use crate::json_write;
 use crate::report::Report;
 use crate::types::{EnvironmentInfo, ExitReason, Rule, UserInfo};
 
@@ -17,7 +16,6 @@ pub(crate) const START: &str = "session_start";
 pub(crate) const END: &str = "session_end";
 
 /// A start in the order of its members on the wire.
-#[derive(Serialize)]
 pub(crate) struct Start<'a> {
     pub(crate) event_version: &'a str,
     pub(crate) event_id: &'a str,
@@ -26,48 +24,62 @@ pub(crate) struct Start<'a> {
     pub(crate) shell_type: &'a str,
     pub(crate) timestamp: &'a str,
     pub(crate) pid: u32,
-    pub(crate) user: User<'a>,
+    pub(crate) user: &'a UserInfo,
     pub(crate) hostname: &'a str,
-    pub(crate) environment: Environment<'a>,
+    pub(crate) environment: &'a EnvironmentInfo,
     pub(crate) metadata: &'a Json,
 }
 
-/// `user` of a start.
-#[derive(Serialize)]
-pub(crate) struct User<'a> {
-    username: &'a str,
-    home: &'a str,
-}
-
-impl<'a> From<&'a UserInfo> for User<'a> {
-    fn from(user: &'a UserInfo) -> Self {
-        User { username: &user.username, home: &user.home }
-    }
-}
-
-/// `environment` of a start.
-#[derive(Serialize)]
-pub(crate) struct Environment<'a> {
-    python_version: &'a str,
-    platform: &'a str,
-    cwd: &'a str,
-}
-
-impl<'a> From<&'a EnvironmentInfo> for Environment<'a> {
-    fn from(environment: &'a EnvironmentInfo) -> Self {
-        let EnvironmentInfo { python_version, platform, cwd } = environment;
-        Environment { python_version, platform, cwd }
+impl Start<'_> {
+    /// The JSON of the wire.
+    pub(crate) fn write(&self) -> String {
+        let mut wire = String::new();
+        let mut event = json_write::Members::begin(&mut wire);
+        event.text("event_version", self.event_version);
+        event.text("event_id", self.event_id);
+        event.text("event_type", self.event_type);
+        event.text("component_name", self.component_name);
+        event.text("shell_type", self.shell_type);
+        event.text("timestamp", self.timestamp);
+        event.number("pid", self.pid.into());
+        let mut user = event.members("user");
+        user.text("username", &self.user.username);
+        user.text("home", &self.user.home);
+        user.end();
+        event.text("hostname", self.hostname);
+        let mut environment = event.members("environment");
+        environment.text("python_version", &self.environment.python_version);
+        environment.text("platform", &self.environment.platform);
+        environment.text("cwd", &self.environment.cwd);
+        environment.end();
+        event.json("metadata", self.metadata);
+        event.end();
+        wire
     }
 }
 
 /// An end; without `session_id` as long as nobody knows it.
-#[derive(Serialize)]
 pub(crate) struct End<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) session_id: Option<&'a str>,
     pub(crate) event_type: &'a str,
     pub(crate) timestamp: &'a str,
     pub(crate) metadata: &'a Json,
+}
+
+impl End<'_> {
+    /// The JSON of the wire.
+    pub(crate) fn write(&self) -> String {
+        let mut wire = String::new();
+        let mut event = json_write::Members::begin(&mut wire);
+        if let Some(id) = self.session_id {
+            event.text("session_id", id);
+        }
+        event.text("event_type", self.event_type);
+        event.text("timestamp", self.timestamp);
+        event.json("metadata", self.metadata);
+        event.end();
+        wire
+    }
 }
 
 /// Name of an exit reason on the wire.

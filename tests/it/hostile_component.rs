@@ -16,6 +16,7 @@ fn tracker(home: &Path, component: Hostile) -> Tracker {
         state_dir: home.join("state"),
         target: Target::Embedded { database: home.join("sessions.db") },
         policy: Default::default(),
+        start_limit: Default::default(),
         agent: None,
     };
     Tracker::open(config, Arc::new(sandbox)).unwrap()

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
-use shelltrack_tests::binary::repository;
+use shelltrack_tests::binary::cargo_metadata as metadata;
+use shelltrack_tests::cargo_metadata::{DependencyKind, Package};
 
 /// The crates from bottom to top. A crate may use what stands before it; those of one row stand beside
 /// each other and do not know each other. The harness of the tests drives the binary from outside: it uses none.
@@ -30,17 +30,12 @@ const ONCE: [&str; 12] = [
     "clap",
 ];
 
-fn metadata() -> Metadata {
-    let manifest = repository().join("Cargo.toml");
-    MetadataCommand::new().manifest_path(manifest).other_options(["--locked".to_owned()]).exec().unwrap()
-}
-
 /// What each crate of ours uses of ours; `kinds` as cargo has them.
 fn own_dependencies(kinds: &[DependencyKind]) -> BTreeMap<String, BTreeSet<String>> {
     let metadata = metadata();
     let packages = metadata.workspace_packages();
     let ours: BTreeSet<String> = packages.iter().map(|package| package.name.to_string()).collect();
-    let used = |package: &cargo_metadata::Package| {
+    let used = |package: &Package| {
         let dependencies = package.dependencies.iter().filter(|used| kinds.contains(&used.kind));
         dependencies.map(|used| used.name.clone()).filter(|name| ours.contains(name)).collect()
     };

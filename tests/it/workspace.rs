@@ -73,3 +73,29 @@ fn the_architecture_fits_on_its_page_and_names_rooms_that_exist() {
         assert!(repository().join(room).exists(), "ARCHITECTURE.md names {room}, which does not exist");
     }
 }
+
+#[test]
+fn each_promise_of_the_readme_names_tests_that_exist() {
+    let readme = read("README.md");
+    let (_, promises) = readme.split_once("\n## What is promised\n").unwrap();
+    let promises = promises.split("\n## ").next().unwrap();
+    let rows: Vec<&str> = promises.lines().filter(|line| line.starts_with("| **")).collect();
+    assert!(rows.len() >= 4, "{promises}");
+    let mut files = Vec::new();
+    for room in ["host", "tests"] {
+        rust_files(&repository().join(room), &mut files);
+    }
+    let code: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    for row in rows {
+        let kept_by = row.rsplit('|').nth(1).unwrap();
+        let named: Vec<&str> = kept_by.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test keeps this: {row}");
+        for name in named {
+            let file = repository().join("tests/it").join(name);
+            assert!(
+                file.is_file() || code.contains(&format!("fn {name}()")),
+                "there is no test {name}: {row}"
+            );
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Finds the `shelltrack` binary under test.
+//! Finds the `shelltrack` binary under test, and what cargo knows of the workspace.
 //!
 //! Cargo tells a package's own tests where its binary is. `SHELLTRACK_TEST_BIN` names another one, for
 //! instance an installed one.
@@ -21,4 +21,17 @@ pub fn shelltrack() -> &'static Path {
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// What cargo resolves for the workspace, exactly as `Cargo.lock` has it.
+///
+/// # Panics
+/// When cargo cannot tell.
+pub fn cargo_metadata() -> cargo_metadata::Metadata {
+    let mut command = cargo_metadata::MetadataCommand::new();
+    command
+        .manifest_path(repository().join("Cargo.toml"))
+        .other_options(["--locked".to_owned()])
+        .exec()
+        .unwrap()
 }

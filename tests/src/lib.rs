@@ -12,6 +12,7 @@
 )]
 
 pub mod binary;
+pub mod exposition;
 pub mod fake;
 pub mod home;
 pub mod postgres;
@@ -21,6 +22,8 @@ pub mod server;
 pub mod terminal;
 pub mod wait;
 
+pub use cargo_metadata;
+pub use exposition::Exposition;
 pub use fake::{Answer, FakeSessionBuddy};
 pub use home::Home;
 pub use process::{Finished, run_bounded};

@@ -11,7 +11,8 @@ mod token;
 
 use std::path::PathBuf;
 
-use etcetera::BaseStrategy;
+use rustix::process::geteuid;
+use uzers::os::unix::UserExt;
 
 pub use key::{Key, KeyError, PublicKey};
 pub use keyring::{Keyring, SECRET_VARIABLE};
@@ -22,13 +23,26 @@ pub use token::{
 /// Names the directory of keys when it is not the usual one.
 pub const DIRECTORY_VARIABLE: &str = "SHELLTRACK_KEYS";
 
-/// Where keys are: `$SHELLTRACK_KEYS`, else `$XDG_DATA_HOME/shelltrack/keys`. `None` without a home.
+/// Where keys are: `$SHELLTRACK_KEYS`, else `$XDG_DATA_HOME/shelltrack/keys`. Relative values of HOME and
+/// `XDG_DATA_HOME` are ignored; without HOME the passwd entry tells where home is. `None` without a home.
 #[must_use]
 pub fn directory() -> Option<PathBuf> {
     match std::env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty()) {
         Some(path) => std::path::absolute(path).ok(),
-        None => Some(etcetera::base_strategy::Xdg::new().ok()?.data_dir().join("shelltrack/keys")),
+        None => {
+            let data = absolute("XDG_DATA_HOME").or_else(|| Some(home()?.join(".local/share")));
+            data.map(|data| data.join("shelltrack/keys"))
+        }
     }
+}
+
+fn home() -> Option<PathBuf> {
+    let passwd = || Some(uzers::get_user_by_uid(geteuid().as_raw())?.home_dir().to_owned());
+    absolute("HOME").or_else(passwd).filter(|home| home.is_absolute())
+}
+
+fn absolute(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 /// What a token lets its bearer do.

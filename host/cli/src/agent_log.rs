@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -14,25 +15,49 @@ use tracing_subscriber::fmt::MakeWriter;
 /// events, and never more than twice this on disk.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
-/// From now on, what is logged goes to `agent.log` beside the spool. `SHELLTRACK_LOG` says how much.
+/// The log of the agent of a spool. It lies in the spool: a home is shared between machines, and each of
+/// them has an agent.
+pub(crate) fn path(spool: &Path) -> PathBuf {
+    spool.join("agent.log")
+}
+
+/// From now on, what is logged goes to the file, one JSON object a line. `SHELLTRACK_LOG` says how much.
 pub(crate) fn install(spool: &Path) {
-    let path = spool.parent().unwrap_or(spool).join("agent.log");
-    let filter = std::env::var("SHELLTRACK_LOG").unwrap_or_default();
-    let filter = if filter.is_empty() { "info".to_owned() } else { filter };
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(self::filter(&filter))
-        .with_writer(Rotating { path, file: Mutex::new(None) })
+        .json()
+        .flatten_event(true)
+        .with_env_filter(wanted())
+        .with_writer(Rotating { path: path(spool), file: Mutex::new(None) })
+        .finish();
+    use_for_all(subscriber);
+}
+
+/// From now on, what is logged goes to stderr, for the journal of a service manager, which knows the time.
+pub(crate) fn to_stderr() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(wanted())
+        .with_writer(io::stderr)
+        .without_time()
         .with_ansi(false)
         .finish();
+    use_for_all(subscriber);
+}
+
+fn wanted() -> EnvFilter {
+    let wanted = std::env::var("SHELLTRACK_LOG").unwrap_or_default();
+    filter(if wanted.is_empty() { "info" } else { &wanted })
+}
+
+fn use_for_all(subscriber: impl Subscriber + Send + Sync) {
     // Fails only when stderr is logged to already, as asked for with --verbose.
     drop(tracing::subscriber::set_global_default(subscriber));
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "the agent panicked")));
 }
 
-/// What is logged. rmcp logs whole requests at `debug`, and a request may hold a token: it stays at
-/// `info` whatever was asked for.
+/// What is logged. rmcp logs whole requests and a server's own words, in which tokens may be: it stays
+/// silent whatever was asked for. What its errors mean is logged by those who got them, cleaned.
 pub(crate) fn filter(wanted: &str) -> EnvFilter {
-    EnvFilter::new(wanted).add_directive("rmcp=info".parse().expect("a directive of our own"))
+    EnvFilter::new(wanted).add_directive("rmcp=off".parse().expect("a directive of our own"))
 }
 
 struct Rotating {

@@ -1,6 +1,8 @@
 //! What can be typed, and what `--help` says about it. Checks form only; what a name or a value may
 //! hold is the component's business.
 
+mod operate;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +12,9 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub(crate) use self::operate::{
+    Agent, Breaker, Chosen, DeadLetters, Man, Manager, OfTarget, Service, Status,
+};
 use crate::args_server::{Archive, Backup, Export, Import, Serve, Token};
 use crate::config::SessionBuddy;
 use crate::failure::{NOT_LAUNCHED, USAGE};
@@ -29,15 +34,15 @@ Exit status:
   run: the command's own status; 128+N when signal N ended it; 125 when the options of run are wrong;
        126 when the command cannot be executed; 127 when there is none
 
-Configuration: $XDG_CONFIG_HOME/shelltrack/config.toml, and variables such as
-SHELLTRACK_SESSION_BUDDY__URL. Flags come before variables, variables before the file.
+Configuration: $XDG_CONFIG_HOME/shelltrack/config.toml, and variables such as \
+SHELLTRACK_SESSION_BUDDY__URL. Flags come before variables, variables before the file. \
 SHELLTRACK_LOG=debug tells on stderr what goes on inside.";
 
 const RUN_EXAMPLES: &str = "\
-The command keeps the terminal, job control, its signals and its exit status as if it had been started
+The command keeps the terminal, job control, its signals and its exit status as if it had been started \
 without shelltrack. It finds its session's key in SHELLTRACK_SESSION.
 
-Exit status: the command's own; 128+N when signal N ended it; 125 when the options are wrong and nothing
+Exit status: the command's own; 128+N when signal N ended it; 125 when the options are wrong and nothing \
 was launched; 126 when the command cannot be executed; 127 when there is none.
 
 Examples:
@@ -46,12 +51,47 @@ Examples:
   shelltrack run --metadata ticket=OPS-17 -- ssh db1";
 
 const START_EXAMPLES: &str = "\
-Prints the session's key once the event is durable, and nothing else. When the process is gone without
+Prints the session's key once the event is durable, and nothing else. When the process is gone without \
 an `end`, the end is recorded all the same.
 
 Example, in a shell's startup file:
   SHELLTRACK_SESSION=$(shelltrack start --pid $$); export SHELLTRACK_SESSION
   trap 'shelltrack end --exit-status $?' EXIT";
+
+const END_EXAMPLES: &str = "\
+The first end of a session holds: a shell that calls `end` itself inside `shelltrack run` says how its \
+session ended, and what `run` knows adds nothing.
+
+Example, where SHELLTRACK_SESSION is not set:
+  shelltrack end \"$key\" --exit-status 0";
+
+const LIST_EXAMPLES: &str = "\
+Shows what the configured server has, and what waits here. A server that cannot list its sessions, or \
+does not answer, is told on stderr; then the last 1,000 sessions that went to it are shown from here.
+
+Examples:
+  shelltrack list-sessions --active
+  shelltrack list-sessions --json --limit 20 | jq -r '.[].session_id'";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  shelltrack show-session mahavishnu-20261120-091952-1f0c
+  shelltrack show-session \"$SHELLTRACK_SESSION\" --json";
+
+const FLUSH_EXAMPLES: &str = "\
+A server that was left alone after failures is tried at once, unless it asked for more time or its breaker \
+is held open by hand.
+
+Exit status: 0 when all was delivered; 1 when something still waits or was given up.
+
+Example, before a machine goes down:
+  shelltrack flush --timeout 30";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  shelltrack completions bash > ~/.local/share/bash-completion/completions/shelltrack
+  shelltrack completions zsh > ~/.zfunc/_shelltrack     # with ~/.zfunc in fpath
+  shelltrack completions fish > ~/.config/fish/completions/shelltrack.fish";
 
 /// Records every administrative shell that opens and closes.
 #[derive(Debug, Parser)]
@@ -76,17 +116,31 @@ pub(crate) enum Command {
     #[command(after_help = START_EXAMPLES)]
     Start(Start),
     /// Record that a shell has ended
+    #[command(after_help = END_EXAMPLES)]
     End(End),
     /// List sessions, newest first
+    #[command(after_help = LIST_EXAMPLES)]
     ListSessions(List),
     /// Show one session
+    #[command(after_help = SHOW_EXAMPLES)]
     ShowSession(Show),
-    /// Tell how recording and delivery are doing
+    /// Tell how recording and delivery are doing, and whether a person is needed
+    #[command(after_help = operate::STATUS_HELP)]
     Status(Status),
     /// Wait until everything accepted so far is delivered
+    #[command(after_help = FLUSH_EXAMPLES)]
     Flush(Flush),
+    /// See what was given up, and decide about it
+    #[command(subcommand, after_help = operate::DEAD_LETTERS_HELP)]
+    DeadLetters(DeadLetters),
+    /// Hold back or let through what is sent to a server, by hand
+    #[command(subcommand, after_help = operate::BREAKER_HELP)]
+    Breaker(Breaker),
     /// Serve a Session-Buddy over MCP
     Serve(Serve),
+    /// Print a service definition for the agent
+    #[command(after_help = operate::SERVICE_HELP)]
+    Service(Service),
     /// Make, read and renew what lets clients in
     Token(Token),
     /// Put sessions that ended long ago out of the way
@@ -98,12 +152,16 @@ pub(crate) enum Command {
     /// Copy the database while it is used, and check the copy
     Backup(Backup),
     /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Deliver what a spool holds
-    #[command(hide = true)]
+    /// Print the manual
+    #[command(after_help = operate::MAN_HELP)]
+    Man(Man),
+    /// Deliver what a spool holds; started by shells when there is something to do
+    #[command(after_help = operate::AGENT_HELP)]
     Agent(Agent),
 }
 
@@ -188,28 +246,10 @@ pub(crate) struct Show {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Status {
-    /// One JSON object instead of lines
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) session_buddy: SessionBuddy,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Flush {
     /// Give up after so many seconds, such as 30 or 0.5 [default: wait as long as it takes]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Agent {
-    /// The spool, an absolute path
-    pub(crate) spool: PathBuf,
-    /// This is the second stage: detached from whoever started the first
-    #[arg(long)]
-    pub(crate) detached: bool,
 }
 
 /// Tells what was wrong with the command line, or what was asked for with `--help` and `--version`.
@@ -249,68 +289,5 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
-mod tests {
-    use super::*;
-
-    fn parse(line: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from([&["shelltrack"], line].concat())
-    }
-
-    fn is_run(line: &[&str]) -> bool {
-        means_run([&["shelltrack"], line].concat().into_iter().map(OsString::from))
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn what_follows_the_command_belongs_to_it() {
-        let cli = parse(&["run", "--component", "a", "--", "bash", "-c", "exit 7", "--json"]).unwrap();
-        let Command::Run(run) = cli.command else { panic!() };
-        assert_eq!(run.command, ["bash", "-c", "exit 7", "--json"]);
-        let cli = parse(&["run", "bash", "--component", "x"]).unwrap();
-        let Command::Run(run) = cli.command else { panic!() };
-        assert_eq!(run.command, ["bash", "--component", "x"]);
-        assert_eq!(run.named.component, None);
-    }
-
-    #[test]
-    fn an_unknown_option_of_run_is_not_taken_for_a_command() {
-        assert!(parse(&["run", "--componnt", "a", "--", "true"]).is_err());
-    }
-
-    #[test]
-    fn errors_of_run_are_told_apart_from_those_of_other_commands() {
-        assert!(is_run(&["run", "--componnt", "a", "--", "true"]));
-        assert!(is_run(&["run"]));
-        assert!(is_run(&["--config", "x", "run", "--metadata", "novalue", "true"]));
-        assert!(!is_run(&["show-session", "run", "--bad"]));
-        assert!(!is_run(&["list-sessions", "--limit", "0"]));
-        assert!(!is_run(&["nonsense"]));
-    }
-
-    #[test]
-    fn text_that_is_not_utf8_is_refused_with_its_option() {
-        let bad = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
-        let typed: [OsString; 6] =
-            ["shelltrack".into(), "run".into(), "--component".into(), bad, "--".into(), "true".into()];
-        let error = Cli::try_parse_from(typed).err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(error.contains("--component") && error.contains("UTF-8"), "{error}");
-    }
-
-    #[test]
-    fn metadata_is_a_key_and_a_value_which_may_hold_an_equals_sign() {
-        assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
-        assert_eq!(key_value("a="), Ok(("a".to_owned(), String::new())));
-        assert!(key_value("a").is_err() && key_value("=b").is_err());
-    }
-
-    #[test]
-    fn a_timeout_is_a_number_of_seconds() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        assert!(seconds("-1").is_err() && seconds("NaN").is_err() && seconds("inf").is_err());
-    }
-}
+#[path = "args_tests.rs"]
+mod tests;

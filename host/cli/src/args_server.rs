@@ -12,6 +12,10 @@ const LISTEN_DEFAULT: &str = "127.0.0.1:8678";
 pub(crate) const RETENTION_DEFAULT: &str = "90d";
 
 const SERVE_EXAMPLES: &str = "\
+Examples:
+  shelltrack serve --http
+  shelltrack serve --stdio --database ~/sessions.db
+
 Over HTTP every tool but health_check wants a token: `Authorization: Bearer TOKEN`. The first start makes
 a secret in $XDG_DATA_HOME/shelltrack/keys that shelltrack's own clients of this user find by themselves;
 others get a token from `shelltrack token mint`. SESSION_BUDDY_SECRET (32 characters or more) stands for it.

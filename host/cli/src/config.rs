@@ -3,8 +3,6 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,10 +10,12 @@ use clap::ValueEnum;
 use serde::Deserialize;
 use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
-use shelltrack_tracker::{AgentCommand, Target, Tracker};
+use shelltrack_tracker::{AgentCommand, StartLimit, Target, Tracker, Tuning};
 
+use crate::config_file::read_file;
 use crate::failure::Failure;
 use crate::places::{Places, find_program};
+use crate::tuning::{self, Breaker, DeadLetters, Delivery, Limits};
 use crate::variables;
 
 /// Where `shelltrack serve --http` and `session-buddy start` listen when nothing else is said.
@@ -94,12 +94,16 @@ pub(crate) struct Redaction {
 }
 
 /// What one source says: the flags, the variables or the file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct Layer {
     pub(crate) session_buddy: SessionBuddy,
     pub(crate) session: Session,
     pub(crate) redaction: Redaction,
+    pub(crate) breaker: Breaker,
+    pub(crate) delivery: Delivery,
+    pub(crate) dead_letters: DeadLetters,
+    pub(crate) limits: Limits,
 }
 
 /// What holds in the end.
@@ -115,33 +119,56 @@ pub(crate) struct Settings {
     pub(crate) component: String,
     /// What is hidden.
     pub(crate) policy: Policy,
+    /// How an agent delivers.
+    pub(crate) tuning: Tuning,
+    /// How many sessions may begin.
+    pub(crate) start_limit: StartLimit,
     /// Where spools and logs are.
     pub(crate) state_dir: PathBuf,
+    /// The file as `--config` named it: an agent that is started reads the same one.
+    named_file: Option<PathBuf>,
 }
 
 impl Settings {
     /// Reads the file and the variables and puts the flags before them. `file` is the one named by
     /// `--config`, which then has to exist.
     pub(crate) fn load(file: Option<&Path>, flags: &SessionBuddy) -> Result<Self, Failure> {
+        let (settings, unknown) = Self::load_leniently(file, flags)?;
+        unknown.into_iter().next().map_or(Ok(settings), |unknown| Err(Failure::Usage(unknown)))
+    }
+
+    /// As [`Self::load`], but variables that nobody knows are given back instead of refused: a typing
+    /// mistake must not lose a record. In `[redaction]` it is refused even so: what was to be hidden
+    /// could be shown.
+    pub(crate) fn load_leniently(
+        file: Option<&Path>,
+        flags: &SessionBuddy,
+    ) -> Result<(Self, Vec<String>), Failure> {
+        let named_file = file.map(std::path::absolute).transpose();
+        let named_file = named_file.map_err(|error| Failure::Usage(format!("--config: {error}")))?;
         let places = Places::find()?;
         let (path, must_exist) = match file {
             Some(path) => (path.to_owned(), true),
             None => (places.config_file(), false),
         };
         let file = read_file(&path, must_exist)?;
-        let variables = variables::read(env::vars_os())?;
+        let (variables, unknown) = variables::read(env::vars_os())?;
         let flags = Layer { session_buddy: absolute(flags)?, ..Layer::default() };
         let layer = merge([flags, variables, file])?;
         let database = database(&layer.session_buddy, &places)?;
         let project = env::var_os("SESSION_BUDDY_PATH");
-        Ok(Self {
+        let settings = Self {
             file: path,
             target: target(&layer.session_buddy, &database, project.as_deref())?,
             database,
             component: layer.session.component.unwrap_or_else(|| COMPONENT_DEFAULT.to_owned()),
             policy: policy(layer.redaction)?,
+            tuning: tuning::settle(&layer.breaker, &layer.delivery, &layer.dead_letters)?,
+            start_limit: layer.limits.settle()?,
             state_dir: places.state_dir(),
-        })
+            named_file,
+        };
+        Ok((settings, unknown))
     }
 
     /// What is left when the configuration cannot be used: enough to end a session, whose target was
@@ -155,52 +182,28 @@ impl Settings {
             database,
             component: COMPONENT_DEFAULT.to_owned(),
             policy: Policy::default(),
+            tuning: Tuning::default(),
+            start_limit: StartLimit::default(),
             state_dir: places.state_dir(),
+            named_file: None,
         })
     }
 
     /// The tracker these settings mean; agents it needs are started from this very program.
     pub(crate) fn tracker(&self, sandbox: Arc<Sandbox>) -> Result<Tracker, shelltrack_tracker::Error> {
         let program = env::current_exe().ok();
+        let named_file = self.named_file.as_deref().and_then(Path::to_str);
+        let config_args = named_file.map(|file| format!("--config={file}"));
+        let args: Vec<_> = config_args.into_iter().chain(["agent".to_owned()]).collect();
         let config = shelltrack_tracker::Config {
             state_dir: self.state_dir.clone(),
             target: self.target.clone(),
             policy: self.policy.clone(),
-            agent: program.map(|program| AgentCommand { program, args: vec!["agent".to_owned()] }),
+            start_limit: self.start_limit,
+            agent: program.map(|program| AgentCommand { program, args }),
         };
         Tracker::open(config, sandbox)
     }
-}
-
-/// Reads a file that cannot keep us waiting or fill the memory: no pipe, no device, no giant.
-fn read_regular(path: &Path) -> io::Result<String> {
-    /// A configuration is a page of text.
-    const FILE_BYTES_MAX: u64 = 1 << 20;
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("is not a regular file"));
-    }
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("is larger than {FILE_BYTES_MAX} bytes")));
-    }
-    fs::read_to_string(path)
-}
-
-fn read_file(path: &Path, must_exist: bool) -> Result<Layer, Failure> {
-    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
-    let text = match read_regular(path) {
-        Ok(text) => text,
-        Err(error) if matches!(error.kind(), InvalidFilename | NotADirectory | NotFound) && !must_exist => {
-            return Ok(Layer::default());
-        }
-        Err(error) => return Err(Failure::Usage(format!("{}: {error}", path.display()))),
-    };
-    toml::from_str(&text).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start));
-        let line = before.map(|before| format!(" line {}:", before.matches('\n').count() + 1));
-        let line = line.unwrap_or_default();
-        Failure::Usage(format!("{}:{line} {}", path.display(), error.message()))
-    })
 }
 
 /// Paths that were typed are meant from the working directory, which the agent does not share.
@@ -228,6 +231,10 @@ fn merge(layers: [Layer; 3]) -> Result<Layer, Failure> {
             session_buddy: higher.session_buddy.before(lower.session_buddy),
             session: Session { component: higher.session.component.or(lower.session.component) },
             redaction: higher.redaction.before(lower.redaction),
+            breaker: higher.breaker.before(lower.breaker),
+            delivery: higher.delivery.before(lower.delivery),
+            dead_letters: higher.dead_letters.before(lower.dead_letters),
+            limits: higher.limits.before(lower.limits),
         })
     })
 }

@@ -77,7 +77,7 @@ fn http_without_a_url_means_the_usual_place() {
 fn an_unknown_key_of_the_file_is_told_with_its_line_and_what_is_allowed() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("config.toml");
-    fs::write(&path, "# ours\n[session-buddy]\nurll = 'x'\n").unwrap();
+    std::fs::write(&path, "# ours\n[session-buddy]\nurll = 'x'\n").unwrap();
     let message = read_file(&path, false).unwrap_err().to_string();
     assert!(message.contains("config.toml: line 3: unknown field `urll`"), "{message}");
     assert!(message.contains("`transport`, `url`"), "{message}");

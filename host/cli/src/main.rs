@@ -6,14 +6,18 @@ mod args;
 mod args_server;
 mod commands;
 mod config;
+mod config_file;
 mod embedded;
 mod failure;
 mod output;
 mod places;
 mod process;
+mod prometheus;
 mod recorder;
 mod session;
 mod supervise;
+mod tuning;
+mod units;
 mod variables;
 
 use std::process::ExitCode;

@@ -54,9 +54,7 @@ fn is_steering(c: char) -> bool {
 
 /// Sessions as a table, one line each; empty for none.
 pub(crate) fn sessions_table(records: &[Record]) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header([
+    let header = [
         "SESSION",
         "STATE",
         "COMPONENT",
@@ -68,9 +66,9 @@ pub(crate) fn sessions_table(records: &[Record]) -> String {
         "LASTED",
         "EXIT",
         "DELIVERY",
-    ]);
-    for record in records {
-        table.add_row([
+    ];
+    let rows = records.iter().map(|record| {
+        [
             cell(record.session_id.as_ref().or(record.correlation_id.as_ref())),
             cell(record.state.as_ref()),
             cell(record.component_name.as_ref()),
@@ -82,7 +80,18 @@ pub(crate) fn sessions_table(records: &[Record]) -> String {
             record.duration_seconds.map_or_else(|| NOTHING_KNOWN.to_owned(), duration),
             number(record.exit_status),
             delivery(record.delivery).to_owned(),
-        ]);
+        ]
+    });
+    table(header, rows)
+}
+
+/// A table, one line for each row; empty cells say that nothing is known.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header);
+    for row in rows {
+        table.add_row(row.map(|text| cell(Some(&text))));
     }
     let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     lines.concat()
@@ -152,6 +161,11 @@ fn delivery(delivery: Delivery) -> &'static str {
     }
 }
 
+/// Such as `1 event`, `2 events`.
+pub(crate) fn several(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// To the second, in UTC.
 fn short_time(time: &str) -> String {
     match DateTime::parse_from_rfc3339(time) {
@@ -161,7 +175,7 @@ fn short_time(time: &str) -> String {
 }
 
 /// Such as `0.42 s`, `12 s`, `3 min 05 s`, `2 h 00 min`, `5 d 01 h`.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if seconds < 10.0 {
         return format!("{seconds:.2} s");
     }

@@ -4,45 +4,57 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
-use etcetera::base_strategy::Xdg;
 use rustix::fs::{Access, access};
+use rustix::process::geteuid;
+use uzers::os::unix::UserExt;
 
 use crate::failure::Failure;
 
 /// Our directory inside each of the XDG ones.
 const NAME: &str = "shelltrack";
 
-/// The user's directories. Relative values of `XDG_*` are ignored, as the specification says;
-/// without HOME the passwd entry tells where home is.
-pub(crate) struct Places(Xdg);
+/// The user's directories. Relative values of HOME and `XDG_*` are ignored, as the specification says
+/// of the latter; without HOME the passwd entry tells where home is.
+pub(crate) struct Places {
+    home: PathBuf,
+}
 
 impl Places {
     /// Fails when nothing tells where the user's home is.
     pub(crate) fn find() -> Result<Self, Failure> {
-        let xdg = Xdg::new()
-            .map_err(|_| Failure::Failed("neither HOME nor the passwd entry names a home".to_owned()))?;
-        if !xdg.home_dir().is_absolute() {
-            return Err(Failure::Usage("HOME: must be an absolute path".to_owned()));
+        let passwd = || Some(uzers::get_user_by_uid(geteuid().as_raw())?.home_dir().to_owned());
+        match absolute("HOME").or_else(passwd).filter(|home| home.is_absolute()) {
+            Some(home) => Ok(Self { home }),
+            None => {
+                let reason = "HOME: must be an absolute path, and the passwd entry names no home either";
+                Err(Failure::Failed(reason.to_owned()))
+            }
         }
-        Ok(Self(xdg))
     }
 
     /// The file that configures us.
     pub(crate) fn config_file(&self) -> PathBuf {
-        self.0.config_dir().join(NAME).join("config.toml")
+        self.directory("XDG_CONFIG_HOME", ".config").join("config.toml")
     }
 
     /// The embedded Session-Buddy's database.
     pub(crate) fn database(&self) -> PathBuf {
-        self.0.data_dir().join(NAME).join("sessions.db")
+        self.directory("XDG_DATA_HOME", ".local/share").join("sessions.db")
     }
 
-    /// Where spools and logs are.
+    /// Where spools are.
     pub(crate) fn state_dir(&self) -> PathBuf {
-        let state = self.0.state_dir().unwrap_or_else(|| self.0.home_dir().join(".local/state"));
-        state.join(NAME)
+        self.directory("XDG_STATE_HOME", ".local/state")
     }
+
+    /// Our directory in one of those that the XDG Base Directory specification names.
+    fn directory(&self, variable: &str, default: &str) -> PathBuf {
+        absolute(variable).unwrap_or_else(|| self.home.join(default)).join(NAME)
+    }
+}
+
+fn absolute(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 /// The absolute path of a program as a shell would find it: a name without a slash is looked for in

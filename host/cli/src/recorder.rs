@@ -19,7 +19,8 @@ const RECORD_MAX: Duration = Duration::from_secs(5);
 /// One session being recorded.
 pub(crate) struct Recorder {
     ends: Sender<ShellEnd>,
-    done: Receiver<()>,
+    /// The one thing a person is told of: this session was one too many.
+    refused: Receiver<Error>,
 }
 
 impl Recorder {
@@ -31,25 +32,28 @@ impl Recorder {
         context: impl FnOnce() -> StartContext + Send + 'static,
     ) -> Self {
         let (ends, wait_for_end) = channel();
-        let (tell_done, done) = channel();
+        let (tell_refused, refused) = channel();
         let recording = thread::Builder::new().name("recorder".to_owned()).spawn(move || {
             if let Err(error) = record(&settings, sandbox, context(), &wait_for_end) {
                 tracing::warn!(%error, "the session is not recorded");
+                if matches!(error, Error::TooManyStarts { .. } | Error::SpoolFull { .. }) {
+                    // Nobody listens any more when the command ended long ago.
+                    drop(tell_refused.send(error));
+                }
             }
-            drop(tell_done);
         });
         if let Err(error) = recording {
             tracing::warn!(%error, "the session is not recorded");
         }
-        Self { ends, done }
+        Self { ends, refused }
     }
 
-    /// Records the end, and returns when it is durable or cannot be.
-    pub(crate) fn end(self, end: ShellEnd) {
-        // Refused and closed both mean that the thread is done for good.
-        if self.ends.send(end).is_ok() {
-            let _ = self.done.recv_timeout(RECORD_MAX);
-        }
+    /// Records the end, and returns when it is durable or cannot be: with the reason when the session
+    /// was one too many.
+    pub(crate) fn end(self, end: ShellEnd) -> Option<Error> {
+        // That the thread does not take it means that it is done already. It closes the channel when it is.
+        drop(self.ends.send(end));
+        self.refused.recv_timeout(RECORD_MAX).ok()
     }
 }
 

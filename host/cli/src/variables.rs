@@ -11,9 +11,15 @@ use crate::failure::Failure;
 
 const PREFIX: &str = "SHELLTRACK_";
 
-/// What the variables say, as a configuration file would.
-pub(crate) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Layer, Failure> {
+/// The table in which an unknown key is no mere mistake: what was to be hidden could be shown.
+const FAIL_CLOSED: &str = "redaction";
+
+/// What the variables say, as a configuration file would; and a line about each one that nobody knows.
+pub(crate) fn read(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<(Layer, Vec<String>), Failure> {
     let mut layer = Table::new();
+    let mut unknown = Vec::new();
     for (name, value) in variables {
         let Some(name) = name.to_str() else { continue };
         let Some((table, key)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__")) else {
@@ -23,13 +29,27 @@ pub(crate) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Res
             return Err(Failure::Usage(format!("{name}: must be UTF-8")));
         };
         let (table, key) = (table.to_ascii_lowercase().replace('_', "-"), key.to_ascii_lowercase());
-        let value =
-            readable_as(&table, &key, value).map_err(|reason| Failure::Usage(format!("{name}: {reason}")))?;
+        let value = match readable_as(&table, &key, value) {
+            Ok(value) => value,
+            Err(reason) if is_unknown(&reason) && table != FAIL_CLOSED => {
+                unknown.push(format!("{name}: {reason}"));
+                continue;
+            }
+            Err(reason) => return Err(Failure::Usage(format!("{name}: {reason}"))),
+        };
         if let Value::Table(keys) = layer.entry(table).or_insert_with(|| Value::Table(Table::new())) {
             keys.insert(key, value);
         }
     }
-    layer.try_into().map_err(|error: toml::de::Error| Failure::Usage(error.message().to_owned()))
+    let layer = layer.try_into();
+    let layer = layer.map_err(|error: toml::de::Error| Failure::Usage(error.message().to_owned()))?;
+    unknown.sort_unstable();
+    Ok((layer, unknown))
+}
+
+/// Whether serde refused a name, not a value.
+fn is_unknown(reason: &str) -> bool {
+    reason.starts_with("unknown field")
 }
 
 /// The value in the form the key takes: a text, else what it says as TOML (`true`, `["a", "b"]`),
@@ -56,8 +76,34 @@ fn check(table: &str, key: &str, value: &Value) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn layer(variables: &[(&str, &str)]) -> Result<Layer, Failure> {
+    fn lenient(variables: &[(&str, &str)]) -> Result<(Layer, Vec<String>), Failure> {
         read(variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))))
+    }
+
+    fn layer(variables: &[(&str, &str)]) -> Result<Layer, Failure> {
+        let (layer, unknown) = lenient(variables)?;
+        unknown.into_iter().next().map_or(Ok(layer), |unknown| Err(Failure::Usage(unknown)))
+    }
+
+    #[test]
+    fn what_nobody_knows_is_told_and_the_rest_holds() {
+        let variables = [("SHELLTRACK_SESSION__COMPONENT", "a"), ("SHELLTRACK_NEW__KEY", "x")];
+        let (layer, unknown) = lenient(&variables).unwrap();
+        assert_eq!(layer.session.component.as_deref(), Some("a"));
+        assert!(unknown.len() == 1 && unknown.concat().contains("SHELLTRACK_NEW__KEY"), "{unknown:?}");
+    }
+
+    #[test]
+    fn an_unknown_key_that_was_to_hide_something_is_refused_even_so() {
+        assert!(lenient(&[("SHELLTRACK_REDACTION__HIDE_CDW", "true")]).is_err());
+    }
+
+    #[test]
+    fn numbers_are_read_where_the_key_takes_them() {
+        let variables =
+            [("SHELLTRACK_BREAKER__OPEN_SECONDS", "0.5"), ("SHELLTRACK_LIMITS__STARTS_PER_SECOND", "0")];
+        let layer = layer(&variables).unwrap();
+        assert_eq!((layer.breaker.open_seconds, layer.limits.starts_per_second), (Some(0.5), Some(0)));
     }
 
     #[test]

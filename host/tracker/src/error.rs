@@ -16,6 +16,20 @@ pub enum Error {
     /// No session of that key is open here.
     #[error("no open session has the key {0}")]
     UnknownSession(String),
+    /// No dead letter belongs to a session of that key.
+    #[error("no dead letter belongs to a session with the key {0}")]
+    NoDeadLetter(String),
+    /// Sessions begin faster than they may: this one is not recorded, others are.
+    #[error(
+        "not recorded: more than {burst} sessions began at once, or {per_second} a second; \
+         [limits] in the configuration says how many may"
+    )]
+    TooManyStarts {
+        /// So many may begin at once.
+        burst: u32,
+        /// So many a second in the long run.
+        per_second: u32,
+    },
     /// The spool is full: a new start is refused, the ends of accepted ones are not.
     #[error("the spool is full ({events} events, {bytes} bytes); see `shelltrack status`")]
     SpoolFull {

@@ -5,18 +5,31 @@
 //! This crate knows nothing of the server's store; the embedded server comes in as a transport.
 
 pub mod agent;
+mod dead_letters;
 mod error;
+mod flush;
+mod history;
+mod local;
+pub mod metrics;
+mod orders;
 mod process;
+mod rate;
 pub mod session_buddy;
 mod spool;
 mod status;
 mod surroundings;
 mod target;
 mod tracker;
+mod tuning;
 
 pub use agent::AgentCommand;
+pub use dead_letters::DeadLetter;
 pub use error::Error;
-pub use status::{FlushReport, LocalSession, Status, TargetStatus};
+pub use flush::FlushReport;
+pub use local::LocalSession;
+pub use orders::BreakerOrder;
+pub use status::{Status, TargetStatus};
 pub use surroundings::surroundings;
 pub use target::Target;
 pub use tracker::{Config, Session, ShellEnd, Tracker};
+pub use tuning::{DeadLetterLimits, StartLimit, Tuning};

@@ -42,7 +42,8 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded { database } => write!(f, "embedded ({})", database.display()),
-            Self::Stdio { command, args } => write!(f, "stdio ({} {})", command.display(), args.join(" ")),
+            // Without its arguments: this is for logs, and somebody may have put a token there.
+            Self::Stdio { command, .. } => write!(f, "stdio ({})", command.display()),
             Self::Http { url } => write!(f, "http ({url})"),
         }
     }

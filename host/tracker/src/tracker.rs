@@ -3,15 +3,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use shelltrack_sandbox::types::{EndContext, ExitReason, Policy, PreparedEvent, StartContext};
 use shelltrack_sandbox::{Error as SandboxError, Sandbox};
 use uuid::Uuid;
 
 use crate::agent::{AgentCommand, ensure};
+use crate::metrics::emissions::{Emission, leave};
 use crate::process::ProcessId;
 use crate::spool::{Envelope, Kind, Opened, Spool};
-use crate::{Error, Target};
+use crate::{Error, StartLimit, Target, rate};
 
 /// What a tracker needs to know.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct Config {
     pub target: Target,
     /// What is redacted beyond the built-in rules.
     pub policy: Policy,
+    /// How many sessions may begin.
+    pub start_limit: StartLimit,
     /// How an agent is started; `None` leaves delivery to one that runs already.
     pub agent: Option<AgentCommand>,
 }
@@ -66,16 +70,25 @@ impl Tracker {
     /// Records that a shell opened. The event is durable when this returns.
     ///
     /// `context.correlation_id`, where given, becomes the session's key; otherwise one is made.
-    pub fn start(&self, mut context: StartContext) -> Result<Session<'_>, Error> {
+    pub fn start(&self, context: StartContext) -> Result<Session<'_>, Error> {
+        let began = Instant::now();
+        let session = self.record_start(context);
+        self.count(Emission::Start, session.as_ref().err(), began);
+        if session.is_ok() {
+            self.wake_agent();
+        }
+        session
+    }
+
+    fn record_start(&self, mut context: StartContext) -> Result<Session<'_>, Error> {
         let key_text = context.correlation_id.get_or_insert_with(|| Uuid::new_v4().to_string()).clone();
         let prepared = self.build_start(&context)?;
         // The component accepted it as a UUID v4, so this cannot fail with the standard one.
         let key = Uuid::try_parse(&key_text).map_err(|_| Error::UnknownSession(key_text.clone()))?;
-        self.spool.admit_start()?;
+        self.admit_start()?;
         let started_at = Some(prepared.timestamp.clone());
         let opened = Opened { target: self.config.target.clone(), process: ProcessId::of(context.pid) };
         self.spool.accept(&Envelope::new(key, prepared, Some(opened)), Kind::Start)?;
-        self.wake_agent();
         Ok(Session { tracker: self, key, key_text: key.to_string(), started_at })
     }
 
@@ -87,6 +100,34 @@ impl Tracker {
             return Err(unknown());
         }
         Ok(Session { tracker: self, key: uuid, key_text: uuid.to_string(), started_at: None })
+    }
+
+    /// Refuses a start that is one too many. The ends of accepted starts are never refused.
+    fn admit_start(&self) -> Result<(), Error> {
+        self.spool.admit_start()?;
+        let StartLimit { burst, per_second } = self.config.start_limit;
+        match rate::admit(&self.spool.root().join("rate"), self.config.start_limit, SystemTime::now()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::TooManyStarts { burst, per_second }),
+            Err(error) => {
+                // A limit that cannot be kept is none: the disk itself will say what is wrong.
+                tracing::warn!(%error, "the number of starts is not limited");
+                Ok(())
+            }
+        }
+    }
+
+    /// Leaves a record for the agent's counters. What a caller did wrong is not counted.
+    fn count(&self, accepted: Emission, failed: Option<&Error>, began: Instant) {
+        let emission = match failed {
+            None => accepted,
+            Some(Error::SpoolFull { .. }) => Emission::SpoolFull,
+            Some(Error::TooManyStarts { .. }) => Emission::RateLimit,
+            Some(Error::Sandbox(_)) => Emission::Component,
+            Some(Error::Spool { .. }) => Emission::Storage,
+            Some(Error::Rejected(_) | Error::UnknownSession(_) | Error::NoDeadLetter(_)) => return,
+        };
+        leave(&self.spool, emission, began.elapsed());
     }
 
     fn build_start(&self, context: &StartContext) -> Result<PreparedEvent, Error> {
@@ -113,6 +154,21 @@ impl Session<'_> {
     /// Records that the shell ended. The event is durable when this returns. A second end of the
     /// same session changes nothing.
     pub fn end(self, end: ShellEnd) -> Result<(), Error> {
+        let (tracker, began) = (self.tracker, Instant::now());
+        match self.record_end(end) {
+            Ok(true) => tracker.count(Emission::End, None, began),
+            Ok(false) => {}
+            Err(error) => {
+                tracker.count(Emission::End, Some(&error), began);
+                return Err(error);
+            }
+        }
+        tracker.wake_agent();
+        Ok(())
+    }
+
+    /// `false` when the session has an end already.
+    fn record_end(self, end: ShellEnd) -> Result<bool, Error> {
         let context = EndContext {
             exit_status: end.exit_status,
             exit_reason: end.exit_reason,
@@ -123,9 +179,7 @@ impl Session<'_> {
             timestamp: None,
         };
         let prepared = self.tracker.sandbox.build_end(&context, &self.tracker.config.policy)?;
-        self.tracker.spool.accept(&Envelope::new(self.key, prepared, None), Kind::End)?;
-        self.tracker.wake_agent();
-        Ok(())
+        self.tracker.spool.accept(&Envelope::new(self.key, prepared, None), Kind::End)
     }
 }
 

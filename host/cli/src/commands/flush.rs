@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use shelltrack_sandbox::Profile;
-use shelltrack_tracker::FlushReport;
+use shelltrack_tracker::{FlushReport, TargetStatus};
 
-use super::sandbox;
+use super::{name_of, sandbox};
 use crate::args::Flush;
 use crate::config::{SessionBuddy, Settings};
-use crate::failure::Failure;
+use crate::failure::{Failure, tell};
 use crate::output;
 
 /// Waits; fails when not everything was delivered.
@@ -18,9 +18,15 @@ pub(crate) fn flush(config: Option<&Path>, flush: &Flush) -> Result<ExitCode, Fa
     let settings = Settings::load(config, &SessionBuddy::default())?;
     let tracker = settings.tracker(sandbox(Profile::OneShot)?)?;
     let watched = stderr().is_terminal();
+    let held = tracker.status()?.targets.into_iter().filter(TargetStatus::is_held_open);
+    for target in held.map(|status| name_of(&status.target)) {
+        tell(&format!(
+            "{target}: its breaker is held open by hand; `shelltrack breaker reset` lets events through"
+        ));
+    }
     let report = tracker.flush(flush.timeout, |remaining| {
         if watched {
-            show_progress(&format!("{remaining} events wait"));
+            show_progress(&format!("{} to deliver", output::several(remaining, "event")));
         }
     });
     if watched {
@@ -28,7 +34,7 @@ pub(crate) fn flush(config: Option<&Path>, flush: &Flush) -> Result<ExitCode, Fa
     }
     let report = report?;
     judge(&report)?;
-    output::print(&format!("{} events delivered\n", report.delivered))?;
+    output::print(&format!("{} delivered\n", output::several(report.delivered, "event")))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,10 +1,14 @@
 //! One file per command, or per pair that belongs together; here is what they share.
 
 mod agent;
+mod breaker;
 mod database;
+mod dead_letters;
 mod flush;
+mod man;
 mod run;
 mod serve;
+mod service;
 mod sessions;
 mod start_end;
 mod status;
@@ -12,7 +16,7 @@ mod token;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::CommandFactory;
 use shelltrack_sandbox::types::Policy;
@@ -51,7 +55,11 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Import(import) => database::import(config, &import),
         Command::Backup(backup) => database::backup(config, &backup),
         Command::Completions { shell } => completions(shell),
-        Command::Agent(agent) => agent::agent(&agent),
+        Command::DeadLetters(command) => dead_letters::dead_letters(config, &command),
+        Command::Breaker(command) => breaker::breaker(config, &command),
+        Command::Service(service) => service::service(config, &service),
+        Command::Man(man) => man::man(&man),
+        Command::Agent(agent) => agent::agent(config, &agent),
     }
 }
 
@@ -97,6 +105,12 @@ fn name_of(target: &Target) -> String {
         }
         Target::Http { url } => url.clone(),
     }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Metadata as JSON text. A key that was typed twice is there twice: the component refuses that.

@@ -2,6 +2,7 @@
 //! anything is launched; after that, nothing that fails here reaches the command or its terminal.
 
 use std::ffi::OsStr;
+use std::io::{IsTerminal, stderr};
 use std::path::Path;
 use std::process::{Child, ExitCode};
 use std::sync::Arc;
@@ -60,15 +61,18 @@ fn accompany(mut supervisor: Supervisor, mut child: Child, recording: Option<Rec
             None
         }
     };
-    if let Some(recorder) = recorder {
-        recorder.end(ShellEnd {
-            exit_status: ended.map(Ended::status),
-            exit_reason: match ended {
-                Some(Ended::Exited(_)) => ExitReason::Exited,
-                Some(Ended::Killed(_)) => ExitReason::Signaled,
-                None => ExitReason::Unknown,
-            },
-        });
+    let end = ShellEnd {
+        exit_status: ended.map(Ended::status),
+        exit_reason: match ended {
+            Some(Ended::Exited(_)) => ExitReason::Exited,
+            Some(Ended::Killed(_)) => ExitReason::Signaled,
+            None => ExitReason::Unknown,
+        },
+    };
+    let refused = recorder.and_then(|recorder| recorder.end(end));
+    if let Some(refused) = refused.filter(|_| stderr().is_terminal()) {
+        // The command is over and the terminal is its caller's again; a script's stderr stays its own.
+        tell(&refused.to_string());
     }
     let reaped = child.wait().ok().and_then(|status| status.code());
     if ended == Some(Ended::Killed(SIGINT)) && supervisor.was_interrupted() {
@@ -108,8 +112,11 @@ impl Recording {
 /// Everything that can be wrong with what was typed. `Ok(None)` when the surroundings make recording
 /// impossible, which is told where a person can mend it, and keeps no command from running.
 fn prepare(config: Option<&Path>, run: &Run, key: &str) -> Result<Option<Recording>, Failure> {
-    let settings = match Settings::load(config, &run.session_buddy) {
-        Ok(settings) => Some(settings),
+    let settings = match Settings::load_leniently(config, &run.session_buddy) {
+        Ok((settings, unknown)) => {
+            unknown.iter().for_each(|unknown| tell(&format!("{unknown}; it is ignored")));
+            Some(settings)
+        }
         Err(failure) if config.is_some() || run.session_buddy != SessionBuddy::default() => {
             return Err(failure);
         }

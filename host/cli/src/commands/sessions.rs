@@ -1,6 +1,7 @@
 //! `shelltrack list-sessions` and `shelltrack show-session`: what the server has, together with what
 //! waits here.
 
+use std::io::{IsTerminal, stderr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,9 +39,13 @@ pub(crate) fn list(config: Option<&Path>, list: &List) -> Result<ExitCode, Failu
     if list.json {
         output::print_json(&records)?;
     } else if records.is_empty() {
-        tell("no sessions");
+        tell(&format!("no sessions at {}", name_of(&settings.target)));
     } else {
         output::print(&output::sessions_table(&records))?;
+        if stderr().is_terminal() {
+            let number = output::several(records.len() as u64, "session");
+            tell(&format!("{number} at {}", name_of(&settings.target)));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,13 +12,14 @@ use uuid::Uuid;
 use super::{clean_shell_type, metadata_json, sandbox};
 use crate::args::{End, Start};
 use crate::config::{SessionBuddy, Settings};
-use crate::failure::Failure;
+use crate::failure::{Failure, tell};
 use crate::{output, process};
 
 /// Records the start and prints the key.
 pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Failure> {
     let pid = pid_of(start.pid)?;
-    let settings = Settings::load(config, &start.session_buddy)?;
+    let (settings, unknown) = Settings::load_leniently(config, &start.session_buddy)?;
+    unknown.iter().for_each(|unknown| tell(&format!("{unknown}; it is ignored")));
     let sandbox = sandbox(Profile::OneShot)?;
     let shell_type = start
         .shell_type

@@ -1,31 +1,41 @@
 //! `shelltrack status`: how recording and delivery are doing, and whether that needs a person.
 
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use shelltrack_sandbox::types::Outcome;
 use shelltrack_sandbox::{Profile, Sandbox};
-use shelltrack_tracker::TargetStatus;
+use shelltrack_tracker::{Target, TargetStatus};
 
-use super::{connect, name_of, runtime, sandbox};
-use crate::args;
+use super::{connect, name_of, now_ms, runtime, sandbox};
 use crate::config::Settings;
 use crate::failure::{FAILED, Failure};
-use crate::output::{lines, print, print_json, time_of_ms};
+use crate::output::{duration, lines, print, print_json, several, time_of_ms};
+use crate::{agent_log, args, prometheus};
 
 /// An event that waits longer than this will hardly be delivered without a person: outages that mend
 /// themselves are shorter.
 const WAITING_MAX_MS: u64 = 60 * 60 * 1000;
+/// A server that does not answer for longer than this, while events wait for it, is no mere restart: the
+/// breaker has tried it several times by then.
+const UNREACHABLE_MAX_MS: u64 = 10 * 60 * 1000;
+/// How long a refused session is worth a person's look; the count stays.
+const REFUSED_TOLD_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What is told.
 #[derive(Debug, Serialize)]
 struct Report {
+    /// When this was looked at, milliseconds since 1970.
+    now_ms: u64,
     #[serde(flatten)]
     status: shelltrack_tracker::Status,
     config_file: PathBuf,
+    log_file: PathBuf,
     /// What the server that is configured answers now.
     server_now: Probe,
     /// What a person should look at; empty when all is well.
@@ -33,10 +43,12 @@ struct Report {
 }
 
 /// What the server that is configured answers now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Probe {
     reachable: bool,
     server: Option<String>,
+    /// Names of its tools.
+    tools: Option<Vec<String>>,
     /// Why it cannot record sessions, although it answers.
     lacks: Option<String>,
     error: Option<String>,
@@ -47,19 +59,47 @@ struct Probe {
 pub(crate) fn status(config: Option<&Path>, status: &args::Status) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &status.session_buddy)?;
     let sandbox = sandbox(Profile::OneShot)?;
-    let told = settings.tracker(Arc::clone(&sandbox))?.status()?;
+    let tracker = settings.tracker(Arc::clone(&sandbox))?;
+    let told = tracker.status()?;
+    if status.prometheus {
+        // Somebody calls this every minute: no server is asked for it.
+        let needs_person = !attention(&told, None, now_ms()).is_empty();
+        let text = prometheus::text(told, tracker.metrics(), needs_person, now_ms())?;
+        return write(status.output.as_deref(), &text);
+    }
     let runtime = runtime()?;
     let server_now = runtime.block_on(probe(&settings, sandbox));
     // A server that does not let go must not keep us.
     runtime.shutdown_background();
-    let attention = attention(&told, &server_now, now_ms());
-    let report = Report { status: told, config_file: settings.file, server_now, attention };
+    let now_ms = now_ms();
+    let attention = attention(&told, Some(&server_now), now_ms);
+    let log_file = agent_log::path(&told.spool);
+    let report = Report { now_ms, status: told, config_file: settings.file, log_file, server_now, attention };
     if status.json {
         print_json(&report)?;
     } else {
         print(&text(&report))?;
     }
     Ok(if report.attention.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// Writes to stdout, or to a file that is replaced whole: a collector never reads half of it.
+fn write(file: Option<&Path>, text: &str) -> Result<ExitCode, Failure> {
+    /// Whoever collects metrics is another user; there is nothing secret in them.
+    const MODE: u32 = 0o644;
+    let Some(file) = file else { return print(text).map(|()| ExitCode::SUCCESS) };
+    let failed = |error: std::io::Error| Failure::Failed(format!("{}: {error}", file.display()));
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+    // A name that ends differently is not collected.
+    let mut written = tempfile::Builder::new()
+        .prefix(".shelltrack-")
+        .suffix(".tmp")
+        .tempfile_in(directory.unwrap_or(Path::new(".")))
+        .map_err(failed)?;
+    written.write_all(text.as_bytes()).map_err(failed)?;
+    written.as_file().set_permissions(Permissions::from_mode(MODE)).map_err(failed)?;
+    written.persist(file).map_err(|error| failed(error.error))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn probe(settings: &Settings, sandbox: Arc<Sandbox>) -> Probe {
@@ -71,41 +111,73 @@ async fn probe(settings: &Settings, sandbox: Arc<Sandbox>) -> Probe {
                 reachable: true,
                 lacks: offers.lacks_tracking(),
                 server: Some(offers.server),
-                error: None,
-                unauthorized: false,
+                tools: Some(offers.tools),
+                ..Probe::default()
             }
         }
         Err(error) => Probe {
-            reachable: false,
-            server: None,
-            lacks: None,
             unauthorized: error.outcome == Outcome::Unauthorized,
             error: Some(error.to_string()),
+            ..Probe::default()
         },
     }
 }
 
-/// What will not mend itself.
-fn attention(status: &shelltrack_tracker::Status, now: &Probe, now_ms: u64) -> Vec<String> {
+/// What will not mend itself. `now`: what the configured server just answered, if it was asked.
+fn attention(status: &shelltrack_tracker::Status, now: Option<&Probe>, now_ms: u64) -> Vec<String> {
     let mut told = Vec::new();
-    let target = name_of(&status.target);
-    if let Some(lacks) = &now.lacks {
-        told.push(format!("{target}: {lacks}; what is accepted here is kept until that changes"));
-    }
-    if now.unauthorized {
-        told.push(format!("{target}: the server does not accept who we are"));
+    if let Some(now) = now {
+        told.extend(of_probe(&status.target, now));
     }
     // Of the target that was just asked, the answer is newer than what the agent last saw.
-    let others = status.targets.iter().filter(|other| other.target != status.target || !now.reachable);
-    told.extend(others.filter_map(|other| {
-        other.needs_attention.as_ref().map(|reason| format!("{}: {reason}", name_of(&other.target)))
-    }));
-    if status.dead_letters > 0 {
-        let (number, spool) = (status.dead_letters, status.spool.display());
-        told.push(format!("{number} events were given up; see {spool}/dead for the reasons"));
+    let answers = |target: &Target| *target == status.target && now.is_some_and(|now| now.reachable);
+    for target in &status.targets {
+        let name = name_of(&target.target);
+        if target.is_held_open() {
+            told.push(format!("{name}: its breaker is held open by hand; see `shelltrack breaker`"));
+        }
+        if answers(&target.target) {
+            continue;
+        }
+        if let Some(reason) = &target.needs_attention {
+            told.push(format!("{name}: {reason}"));
+        } else if let Some(since) = target.unreachable_since_ms
+            && status.queued > 0
+            && now_ms.saturating_sub(since) > UNREACHABLE_MAX_MS
+        {
+            told.push(format!("{name}: does not answer since {}", time_of_ms(since)));
+        }
     }
-    if status.refused > 0 {
-        told.push(format!("{} sessions were not recorded, because the spool was full", status.refused));
+    told.extend(of_spool(status, now_ms));
+    told
+}
+
+fn of_probe(target: &Target, now: &Probe) -> Option<String> {
+    let name = name_of(target);
+    if let Some(lacks) = &now.lacks {
+        return Some(format!("{name}: {lacks}; what is accepted here is kept until that changes"));
+    }
+    if now.unauthorized {
+        return Some(format!("{name}: the server does not accept who we are"));
+    }
+    // The one inside this program is away for no moment: its file cannot be used.
+    let own = matches!(target, Target::Embedded { .. });
+    now.error.as_ref().filter(|_| own).map(|error| format!("{name}: {error}"))
+}
+
+fn of_spool(status: &shelltrack_tracker::Status, now_ms: u64) -> Vec<String> {
+    let mut told = Vec::new();
+    if status.dead_letters > 0 {
+        let given_up = several(status.dead_letters, "event");
+        told.push(format!("{given_up} given up; `shelltrack dead-letters list` says why"));
+    }
+    if let Some(last) = status.last_refused_ms.filter(|last| now_ms.saturating_sub(*last) < REFUSED_TOLD_MS) {
+        let refused = several(status.refused.total(), "session event");
+        told.push(format!(
+            "{refused} not recorded so far, the last at {}: {}",
+            time_of_ms(last),
+            reasons(status)
+        ));
     }
     if let Some(oldest) = status.oldest_queued_ms
         && now_ms.saturating_sub(oldest) > WAITING_MAX_MS
@@ -115,30 +187,57 @@ fn attention(status: &shelltrack_tracker::Status, now: &Probe, now_ms: u64) -> V
     told
 }
 
+fn reasons(status: &shelltrack_tracker::Status) -> String {
+    let refused = &status.refused;
+    let reasons = [
+        (refused.spool_full, "the spool was full"),
+        (refused.rate_limit, "too many began at once"),
+        (refused.component, "the component failed"),
+        (refused.storage, "the disk took none"),
+    ];
+    let told: Vec<_> = reasons
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, reason)| format!("{number} because {reason}"))
+        .collect();
+    if told.is_empty() { "none".to_owned() } else { told.join(", ") }
+}
+
 fn text(report: &Report) -> String {
-    let Report { status, server_now, .. } = report;
+    let Report { status, server_now, now_ms, .. } = report;
+    let age = |since: u64| duration(now_ms.saturating_sub(since) as f64 / 1e3);
     let server = match (&server_now.server, &server_now.error) {
-        (Some(server), _) => server.clone(),
+        (Some(server), _) => {
+            let tools = server_now.tools.as_ref().map_or(0, Vec::len);
+            let tracks = if server_now.lacks.is_some() { "no tracking" } else { "tracking" };
+            format!("{server}, {} ({tracks})", several(tools as u64, "tool"))
+        }
         (None, Some(error)) => format!("not reachable: {error}"),
         (None, None) => "not reachable".to_owned(),
     };
-    let agent = match status.agent_pid {
-        Some(pid) => format!("running, pid {pid}"),
-        None => "not running; starts itself when there is something to do".to_owned(),
+    let agent = match (status.agent_pid, &status.agent_version) {
+        (Some(pid), Some(version)) => format!("running, pid {pid}, version {version}"),
+        _ => "not running; starts itself when there is something to do".to_owned(),
     };
+    let waiting = several(status.queued, "event");
     let waiting = match status.oldest_queued_ms {
-        Some(oldest) => format!("{} events, the oldest since {}", status.queued, time_of_ms(oldest)),
-        None => format!("{} events", status.queued),
+        Some(oldest) => format!("{waiting}, {} bytes, the oldest for {}", status.queued_bytes, age(oldest)),
+        None => waiting,
     };
+    let percent = (status.queued * 100 / status.queued_max.max(1))
+        .max(status.queued_bytes * 100 / status.queued_bytes_max.max(1));
+    let delivered = status.last_delivery_ms;
     let mut rows = vec![
         ("session-buddy", name_of(&status.target)),
         ("server", server),
         ("agent", agent),
         ("waiting", waiting),
+        ("last delivery", delivered.map_or_else(|| "none yet".to_owned(), |at| format!("{} ago", age(at)))),
         ("open sessions", status.open_sessions.to_string()),
         ("given up", status.dead_letters.to_string()),
-        ("refused", status.refused.to_string()),
-        ("spool", status.spool.display().to_string()),
+        ("not recorded", reasons(status)),
+        ("spool", format!("{}, {percent} % full", status.spool.display())),
+        ("log", report.log_file.display().to_string()),
         ("configuration", report.config_file.display().to_string()),
     ];
     rows.extend(status.targets.iter().map(|target| ("target", target_line(target))));
@@ -151,6 +250,9 @@ fn target_line(target: &TargetStatus) -> String {
     if let Some(delivered) = target.last_delivery_ms {
         line += &format!(", last delivery {}", time_of_ms(delivered));
     }
+    if let Some(since) = target.unreachable_since_ms {
+        line += &format!(", does not answer since {}", time_of_ms(since));
+    }
     if let Some(error) = &target.last_error {
         line += &format!(", last error: {error}");
     }
@@ -160,62 +262,6 @@ fn target_line(target: &TargetStatus) -> String {
     line
 }
 
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
-mod tests {
-    use shelltrack_tracker::{Status, Target};
-
-    use super::*;
-
-    fn quiet() -> Status {
-        Status {
-            spool: PathBuf::from("/spool"),
-            target: Target::Http { url: "http://h/mcp".to_owned() },
-            agent_pid: None,
-            queued: 0,
-            oldest_queued_ms: None,
-            open_sessions: 0,
-            dead_letters: 0,
-            refused: 0,
-            targets: Vec::new(),
-        }
-    }
-
-    fn reached() -> Probe {
-        Probe {
-            reachable: true,
-            server: Some("buddy 1".to_owned()),
-            lacks: None,
-            error: None,
-            unauthorized: false,
-        }
-    }
-
-    #[test]
-    fn nobody_is_called_while_all_is_well_or_an_outage_is_short() {
-        assert_eq!(attention(&quiet(), &reached(), 0), Vec::<String>::new());
-        let waiting = Status { queued: 1, oldest_queued_ms: Some(0), ..quiet() };
-        let down = Probe { reachable: false, server: None, error: Some("refused".to_owned()), ..reached() };
-        assert_eq!(attention(&waiting, &down, WAITING_MAX_MS), Vec::<String>::new());
-        assert_eq!(attention(&waiting, &down, WAITING_MAX_MS + 1).len(), 1);
-    }
-
-    #[test]
-    fn a_server_without_the_tracking_tools_is_told_in_one_plain_line() {
-        let stock = Probe { lacks: Some("it has no tracking tools".to_owned()), ..reached() };
-        let told = attention(&quiet(), &stock, 0);
-        assert_eq!(told.len(), 1);
-        assert!(told.concat().contains("http://h/mcp"), "{told:?}");
-        assert!(told.concat().contains("it has no tracking tools"), "{told:?}");
-    }
-
-    #[test]
-    fn dead_letters_and_refused_starts_need_a_person() {
-        let status = Status { dead_letters: 2, refused: 1, ..quiet() };
-        assert_eq!(attention(&status, &reached(), 0).len(), 2);
-    }
-}
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,5 +1,7 @@
-//! Dead letters: events nobody will take, kept with the reason until a person decides.
+//! Dead letters: events nobody will take, kept with the reason until a person decides, and never more of
+//! them than the limits say. What a person can do with them is in `dead_letters`.
 
+use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
@@ -8,29 +10,29 @@ use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
 use uuid::Uuid;
 
+use super::session::OpenSession;
+use crate::DeadLetterLimits;
 use crate::spool::{Kind, Spool, now_us, remove};
 
-/// One dead letter.
+/// One dead letter, as it lies in its file.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct DeadLetter {
+pub(crate) struct Letter {
     /// Why.
     pub(crate) reason: String,
     /// Since when, microseconds since 1970.
     pub(crate) dead_us: u64,
     /// The event, where it was readable.
     pub(crate) event: Value,
+    /// What was known of its session: without it an end could never be sent again.
+    #[serde(default)]
+    pub(crate) session: Option<OpenSession>,
 }
 
 /// Longest reason that is kept, in scalars: a server may answer with a page.
 const REASON_SCALARS_MAX: u32 = 300;
 
-/// Moves an event from `new/` to `dead/`. One that is not there is fine. The reason may be a server's
-/// words, which may repeat parts of the event or worse: the component cleans and redacts them too.
+/// Moves an event from `new/` to `dead/`. One that is not there is fine.
 pub(crate) fn bury(spool: &Spool, sandbox: &Sandbox, key: Uuid, kind: Kind, reason: &str) -> io::Result<()> {
-    let reason = match sandbox.sanitize_text(reason, REASON_SCALARS_MAX, &Policy::default()) {
-        Ok(clean) => clean.text,
-        Err(error) => format!("not kept, since it could not be cleaned: {error}"),
-    };
     let path = spool.event_path(key, kind);
     let event = match Spool::read_json::<Value>(&path) {
         Ok(None) => return Ok(()),
@@ -41,7 +43,118 @@ pub(crate) fn bury(spool: &Spool, sandbox: &Sandbox, key: Uuid, kind: Kind, reas
             Value::String(format!("unreadable: {error}"))
         }
     };
-    let letter = DeadLetter { reason, dead_us: now_us(), event };
+    // A session that cannot be read is no reason to keep the event in the queue.
+    let session = OpenSession::load(spool, key).ok().flatten();
+    let letter = Letter { reason: clean(sandbox, reason), dead_us: now_us(), event, session };
     spool.replace_json(&spool.dead_path(key, kind), &letter)?;
     remove(&path)
+}
+
+/// A reason may be a server's words, which may repeat parts of the event or worse: the component cleans
+/// and redacts them.
+pub(crate) fn clean(sandbox: &Sandbox, reason: &str) -> String {
+    match sandbox.sanitize_text(reason, REASON_SCALARS_MAX, &Policy::default()) {
+        Ok(clean) => clean.text,
+        Err(error) => format!("not kept, since it could not be cleaned: {error}"),
+    }
+}
+
+/// Removes a letter, and what lies beside it.
+pub(crate) fn discard(spool: &Spool, key: Uuid, kind: Kind) -> io::Result<()> {
+    let letter = spool.dead_path(key, kind);
+    let raw = letter.with_extension("raw");
+    if raw.is_dir() {
+        fs::remove_dir_all(&raw)?;
+    } else {
+        remove(&raw)?;
+    }
+    remove(&letter)
+}
+
+/// Removes the oldest letters until the rest is within the limits; gives how many went.
+pub(crate) fn prune(spool: &Spool, limits: DeadLetterLimits, now: SystemTime) -> io::Result<u64> {
+    let mut letters = Vec::new();
+    for name in spool.dead_letters()? {
+        let Some((key, kind)) = Kind::parse(&name) else { continue };
+        let path = spool.dead_path(key, kind);
+        // One that vanished meanwhile was dropped by a person.
+        let Ok(letter) = path.symlink_metadata() else { continue };
+        let raw = path.with_extension("raw").symlink_metadata().map_or(0, |raw| raw.len());
+        letters.push((letter.modified()?, letter.len() + raw, key, kind));
+    }
+    letters.sort_unstable();
+    let mut count = letters.len() as u64;
+    let mut bytes: u64 = letters.iter().map(|(_, bytes, ..)| bytes).sum();
+    let mut removed = 0;
+    for (since, size, key, kind) in letters {
+        let age = now.duration_since(since).unwrap_or_default();
+        if count <= limits.count && bytes <= limits.bytes && age <= Duration::from_secs(limits.age_seconds) {
+            break;
+        }
+        discard(spool, key, kind)?;
+        (count, bytes, removed) = (count - 1, bytes - size, removed + 1);
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+mod tests {
+    use super::*;
+
+    const ROOMY: DeadLetterLimits = DeadLetterLimits { count: 100, bytes: 1 << 20, age_seconds: 3_600 };
+
+    /// A spool with letters that are so many seconds old.
+    fn spool_with(home: &std::path::Path, ages: &[u64]) -> (Spool, Vec<Uuid>) {
+        let spool = Spool::open(home).unwrap();
+        let letters = ages.iter().map(|age| {
+            let key = Uuid::new_v4();
+            let path = spool.dead_path(key, Kind::End);
+            let letter = Letter { reason: "no".to_owned(), dead_us: 1, event: Value::Null, session: None };
+            spool.replace_json(&path, &letter).unwrap();
+            let since = SystemTime::now() - Duration::from_secs(*age);
+            fs::File::options().append(true).open(path).unwrap().set_modified(since).unwrap();
+            key
+        });
+        let keys = letters.collect();
+        (spool, keys)
+    }
+
+    #[track_caller]
+    fn check_left(limits: DeadLetterLimits, ages: &[u64], expected: &[usize]) {
+        let home = tempfile::tempdir().unwrap();
+        let (spool, keys) = spool_with(home.path(), ages);
+        let removed = prune(&spool, limits, SystemTime::now()).unwrap();
+        assert_eq!(removed as usize, ages.len() - expected.len());
+        let left: Vec<_> = (0..keys.len())
+            .filter(|at| keys.get(*at).is_some_and(|key| spool.dead_path(*key, Kind::End).exists()))
+            .collect();
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn letters_within_the_limits_stay() {
+        check_left(ROOMY, &[10, 20, 3_000], &[0, 1, 2]);
+    }
+
+    #[test]
+    fn of_too_many_letters_the_oldest_go() {
+        check_left(DeadLetterLimits { count: 2, ..ROOMY }, &[10, 30, 20], &[0, 2]);
+        check_left(DeadLetterLimits { bytes: 1, ..ROOMY }, &[10, 30, 20], &[]);
+    }
+
+    #[test]
+    fn a_letter_that_is_too_old_goes() {
+        check_left(ROOMY, &[4_000, 10], &[1]);
+    }
+
+    #[test]
+    fn what_lies_beside_a_letter_goes_with_it() {
+        let home = tempfile::tempdir().unwrap();
+        let (spool, keys) = spool_with(home.path(), &[10]);
+        let raw = spool.dead_path(*keys.first().unwrap(), Kind::End).with_extension("raw");
+        fs::create_dir(&raw).unwrap();
+        prune(&spool, DeadLetterLimits { count: 0, ..ROOMY }, SystemTime::now()).unwrap();
+        assert!(spool.names("dead").unwrap().is_empty());
+    }
 }

@@ -8,6 +8,7 @@ use shelltrack_sandbox::types::Outcome;
 use super::session::OpenSession;
 use super::{Item, Shared};
 use crate::Error;
+use crate::history::Past;
 use crate::session_buddy::{CallError, SessionBuddy};
 use crate::spool::{Envelope, Kind, Spool, now_us, remove};
 
@@ -43,11 +44,15 @@ impl Delivery<'_> {
             // Known when the event was queued, over by now.
             return remove(&path).map_err(stored).map(|()| Verdict::Done);
         };
+        let before = session.clone();
         let verdict = match item.kind {
             Kind::Start => self.deliver_start(&mut session).await,
             Kind::Gone | Kind::End => self.deliver_end(&mut session, &envelope, item.kind).await?,
         };
         if matches!(verdict, Verdict::Done) {
+            if session != before && !session.is_open() {
+                self.shared.history.add(&Past::new(&session, &envelope.wire));
+            }
             session.save(spool).map_err(stored)?;
             remove(&path).map_err(stored)?;
             if session.is_forgettable(now_us()) {

@@ -13,12 +13,8 @@ use shelltrack_sandbox::types::{
 
 use crate::session_buddy::CallError;
 use crate::spool::{Spool, now_us};
+use crate::{BreakerOrder, Tuning};
 
-/// Three failures in a row open the breaker for a minute: the values Session-Buddy's clients use.
-const BREAKER: BreakerPolicy =
-    BreakerPolicy { failure_threshold: 3, open_ms: 60_000, open_max_ms: 300_000, probe_ms: 60_000 };
-/// Retries before the breaker opens, 1 to 10 s with full jitter, as Session-Buddy's clients do.
-const BACKOFF: BackoffPolicy = BackoffPolicy { base_ms: 1_000, cap_ms: 10_000 };
 /// The wait after a failure when the component's own breaker fails.
 const NATIVE_WAIT_MS: u64 = 60_000;
 
@@ -33,20 +29,53 @@ pub(super) struct Permit {
 /// The breaker of one target.
 pub(super) struct Gate {
     sandbox: Arc<Sandbox>,
+    breaker: BreakerPolicy,
+    backoff: BackoffPolicy,
     path: PathBuf,
     state: String,
     phase: BreakerPhase,
     failures: u32,
     retry_at_ms: u64,
+    /// Phases it came into and nobody counted yet.
+    transitions: Vec<&'static str>,
 }
 
 impl Gate {
-    /// The breaker as it was left, or a new one.
-    pub(super) fn load(spool: &Spool, target_id: &str, sandbox: Arc<Sandbox>) -> Self {
+    /// The breaker as it was left, or a new one. `phase`: the name of the phase it was last seen in.
+    pub(super) fn load(
+        spool: &Spool,
+        target_id: &str,
+        phase: &str,
+        tuning: &Tuning,
+        sandbox: Arc<Sandbox>,
+    ) -> Self {
         let path = spool.root().join(format!("breaker-{target_id}.json"));
+        let phase = PHASES.into_iter().find(|known| name_of(*known) == phase).unwrap_or(BreakerPhase::Closed);
         // What cannot be read is an empty state, which the component takes for a new breaker.
         let state = fs::read_to_string(&path).unwrap_or_default();
-        Self { sandbox, path, state, phase: BreakerPhase::Closed, failures: 0, retry_at_ms: 0 }
+        let Tuning { breaker, backoff, .. } = tuning;
+        let (breaker, backoff, transitions) = (*breaker, *backoff, Vec::new());
+        Self { sandbox, breaker, backoff, path, state, phase, failures: 0, retry_at_ms: 0, transitions }
+    }
+
+    /// From now on other values hold.
+    pub(super) fn tune(&mut self, tuning: &Tuning) {
+        (self.breaker, self.backoff) = (tuning.breaker, tuning.backoff);
+    }
+
+    /// Does what a person ordered.
+    pub(super) fn obey(&mut self, order: BreakerOrder) {
+        // When the component fails nothing of the kind can be kept up; the wait takes the breaker's place.
+        _ = self.step(match order {
+            BreakerOrder::Open => BreakerInput::ForceOpen,
+            BreakerOrder::Disable => BreakerInput::Disable,
+            BreakerOrder::Reset => BreakerInput::Reset,
+        });
+    }
+
+    /// The phases it came into since this was last asked.
+    pub(super) fn transitions(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut self.transitions)
     }
 
     /// May a call go out now? Otherwise when to ask again, milliseconds since 1970.
@@ -60,8 +89,14 @@ impl Gate {
         }
     }
 
-    /// Closes the breaker, since a person wants to know now.
+    /// Closes the breaker, since a person wants to know now; one that a person set by hand stays.
     pub(super) fn reset(&mut self) {
+        // Asking is how an opaque state tells its phase.
+        let by_hand =
+            |step: BreakerStep| matches!(step.phase, BreakerPhase::ForcedOpen | BreakerPhase::Disabled);
+        if self.step(BreakerInput::Ask).is_some_and(by_hand) {
+            return;
+        }
         if self.step(BreakerInput::Reset).is_none() {
             self.retry_at_ms = 0;
         }
@@ -81,22 +116,16 @@ impl Gate {
 
     /// How long to wait before retry number `attempt`, in milliseconds.
     pub(super) fn backoff_ms(&self, attempt: u32, retry_after_ms: Option<u64>) -> u64 {
-        self.sandbox.backoff_delay(&BACKOFF, attempt, retry_after_ms).unwrap_or(BACKOFF.cap_ms)
+        self.sandbox.backoff_delay(&self.backoff, attempt, retry_after_ms).unwrap_or(self.backoff.cap_ms)
     }
 
     /// Name of the phase, as `status` shows it.
     pub(super) fn phase_name(&self) -> &'static str {
-        match self.phase {
-            BreakerPhase::Closed => "closed",
-            BreakerPhase::Open => "open",
-            BreakerPhase::HalfOpen => "half-open",
-            BreakerPhase::ForcedOpen => "forced-open",
-            BreakerPhase::Disabled => "disabled",
-        }
+        name_of(self.phase)
     }
 
     fn step(&mut self, input: BreakerInput) -> Option<BreakerStep> {
-        let step = match self.sandbox.breaker_step(&self.state, &BREAKER, input, now_ms()) {
+        let step = match self.sandbox.breaker_step(&self.state, &self.breaker, input, now_ms()) {
             Ok(step) => step,
             Err(error) => {
                 tracing::error!(%error, "the component's breaker failed; a fixed wait takes its place");
@@ -107,7 +136,8 @@ impl Gate {
             tracing::warn!(%reason, path = %self.path.display(), "breaker state discarded");
         }
         if step.previous != step.phase {
-            tracing::info!(from = ?step.previous, to = ?step.phase, "breaker");
+            tracing::info!(from = name_of(step.previous), to = name_of(step.phase), "breaker");
+            self.transitions.push(name_of(step.phase));
         }
         let changed = (step.phase, step.failures) != (self.phase, self.failures) || self.state.is_empty();
         self.state.clone_from(&step.state);
@@ -124,6 +154,26 @@ impl Gate {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&tmp)?;
         file.write_all(self.state.as_bytes())?;
         fs::rename(&tmp, &self.path)
+    }
+}
+
+/// All phases.
+const PHASES: [BreakerPhase; 5] = [
+    BreakerPhase::Closed,
+    BreakerPhase::Open,
+    BreakerPhase::HalfOpen,
+    BreakerPhase::ForcedOpen,
+    BreakerPhase::Disabled,
+];
+
+/// Name of a phase, as `status` shows it.
+fn name_of(phase: BreakerPhase) -> &'static str {
+    match phase {
+        BreakerPhase::Closed => "closed",
+        BreakerPhase::Open => "open",
+        BreakerPhase::HalfOpen => "half-open",
+        BreakerPhase::ForcedOpen => "forced-open",
+        BreakerPhase::Disabled => "disabled",
     }
 }
 

@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::gate::now_ms;
 use super::session::OpenSession;
 use super::worker::Worker;
-use super::{Item, Note, Order, Presence, Shared, dead, inferred};
+use super::{Item, Moment, Note, Order, Presence, Shared, dead, inferred};
 use crate::Target;
 use crate::process::{ProcessId, exited};
-use crate::spool::{Envelope, FORMAT, Fill, Kind, Seen, Spool, now_us, remove, watch_new};
+use crate::spool::{Envelope, FORMAT, Fill, Kind, Seen, Spool, is_no_event, now_us, remove, watch_new};
 
 /// How long a vanished shell has to have announced its end: its last words may still be on the way.
 const GRACE: Duration = Duration::from_secs(2);
@@ -52,11 +52,18 @@ pub(super) struct Keeper {
     waiting_bytes: u64,
     last_seen_ms: Option<u64>,
     published: Fill,
+    /// A service manager started it: it does not leave because there is nothing to do.
+    stays: bool,
 }
 
 impl Keeper {
     /// `last_seen_ms`: when the agent before this one was last there.
-    pub(super) fn new(shared: Rc<Shared>, inbox: UnboundedReceiver<Note>, last_seen_ms: Option<u64>) -> Self {
+    pub(super) fn new(
+        shared: Rc<Shared>,
+        inbox: UnboundedReceiver<Note>,
+        last_seen_ms: Option<u64>,
+        stays: bool,
+    ) -> Self {
         Self {
             shared,
             inbox,
@@ -66,6 +73,7 @@ impl Keeper {
             waiting_bytes: 0,
             last_seen_ms,
             published: Fill::default(),
+            stays,
         }
     }
 
@@ -82,10 +90,12 @@ impl Keeper {
             Seen::Left => {}
         });
         self.published = self.shared.spool.fill();
-        Presence::announce(&self.shared.spool, now_ms())?;
+        self.announce()?;
         self.shared.spool.sweep();
+        self.shared.keep_house();
         self.recall();
         self.look_around();
+        (self.shared.observer)(Moment::Ready);
         let mut tick = interval(LOOK_AROUND);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut said = Instant::now();
@@ -99,12 +109,15 @@ impl Keeper {
                 note = self.inbox.recv() => if let Some(note) = note { self.take(note) },
                 _ = tick.tick() => {
                     self.look_around();
+                    (self.shared.observer)(Moment::Alive);
+                    self.shared.counting.borrow_mut().count(&self.shared.spool);
                     if said.elapsed() >= SAY_SO {
                         said = Instant::now();
-                        Presence::announce(&self.shared.spool, now_ms())?;
+                        self.announce()?;
+                        self.shared.keep_house();
                     }
                 }
-                () = sleep_until(busy + LINGER), if self.is_idle() => if self.may_leave()? { break },
+                () = sleep_until(busy + LINGER), if self.is_idle() && !self.stays => if self.may_leave()? { break },
                 _ = try_now.recv() => self.try_now(),
                 _ = stop.recv() => break,
                 _ = interrupt.recv() => break,
@@ -127,6 +140,10 @@ impl Keeper {
         self.waiting.is_empty() && self.sessions.values().all(|kept| kept.watch.is_none())
     }
 
+    fn announce(&self) -> io::Result<()> {
+        Presence::announce(&self.shared.spool, now_ms(), self.stays)
+    }
+
     /// Withdraws, and looks once more: whoever wrote an event before we withdrew relies on us.
     fn may_leave(&mut self) -> io::Result<bool> {
         Presence::withdraw(&self.shared.spool)?;
@@ -134,7 +151,7 @@ impl Keeper {
         if self.is_idle() {
             return Ok(true);
         }
-        Presence::announce(&self.shared.spool, now_ms())?;
+        self.announce()?;
         // Between the last look and this announcement others were not to rely on us.
         self.look_around();
         Ok(false)
@@ -142,11 +159,13 @@ impl Keeper {
 
     async fn leave(self) {
         let Self { shared, workers, .. } = self;
+        (shared.observer)(Moment::Leaving);
         drop(Presence::withdraw(&shared.spool));
         let tasks: Vec<_> = workers.into_values().map(|(_, task)| task).collect();
         for task in tasks {
             drop(timeout(FAREWELL, task).await);
         }
+        shared.counting.borrow_mut().count(&shared.spool);
     }
 
     fn take(&mut self, note: Note) {
@@ -377,10 +396,4 @@ impl Keeper {
             Err(error) => tracing::warn!(%error, "the fill of the spool could not be published"),
         }
     }
-}
-
-/// Whether a file is at fault, not the system that reads it.
-fn is_no_event(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, IsADirectory, UnexpectedEof};
-    matches!(error.kind(), InvalidData | IsADirectory | UnexpectedEof)
 }

@@ -15,6 +15,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::process::ProcessId;
@@ -35,6 +36,9 @@ pub(crate) struct Presence {
     pub(crate) version: String,
     /// When it last said so, milliseconds since 1970: what was alive then is known to have been.
     pub(crate) seen_ms: u64,
+    /// Whether a service manager keeps it: then no other agent takes its place.
+    #[serde(default)]
+    pub(crate) stays: bool,
 }
 
 impl Presence {
@@ -48,12 +52,19 @@ impl Presence {
         Self::last(spool).filter(|presence| presence.process.is_alive())
     }
 
+    /// Sends that agent a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.process.pid).ok().and_then(Pid::from_raw);
+        pid.map_or(Ok(()), |pid| Ok(kill_process(pid, signal)?))
+    }
+
     /// Announces this process as the agent, or that it is still there.
-    pub(crate) fn announce(spool: &Spool, now_ms: u64) -> io::Result<()> {
+    pub(crate) fn announce(spool: &Spool, now_ms: u64, stays: bool) -> io::Result<()> {
         let presence = Self {
             process: ProcessId::of(std::process::id()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             seen_ms: now_ms,
+            stays,
         };
         spool.replace_json(&path(spool), &presence)
     }
@@ -117,7 +128,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
         let held = acquire(&spool).unwrap().unwrap();
-        Presence::announce(&spool, 1).unwrap();
+        Presence::announce(&spool, 1, false).unwrap();
         assert!(acquire(&spool).unwrap().is_none());
         drop(held);
     }
@@ -142,12 +153,12 @@ mod tests {
     fn the_presence_of_a_dead_agent_is_not_relied_upon() {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
-        Presence::announce(&spool, 1).unwrap();
+        Presence::announce(&spool, 1, false).unwrap();
         assert!(Presence::current(&spool).is_some());
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let process = ProcessId::of(child.id());
         child.wait().unwrap();
-        let dead = Presence { process, version: "0".to_owned(), seen_ms: 1 };
+        let dead = Presence { process, version: "0".to_owned(), seen_ms: 1, stays: false };
         spool.replace_json(&path(&spool), &dead).unwrap();
         assert!(Presence::current(&spool).is_none());
         assert!(acquire(&spool).unwrap().is_some());

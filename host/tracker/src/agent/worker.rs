@@ -13,14 +13,12 @@ use uuid::Uuid;
 use super::delivery::{Delivery, Verdict};
 use super::gate::{Gate, Permit, now_ms};
 use super::{Item, Order, Shared, dead};
-use crate::Target;
+use crate::metrics::outcome_name;
 use crate::session_buddy::{CallError, SessionBuddy};
-use crate::spool::{Kind, remove};
+use crate::spool::{Kind, now_us, remove};
 use crate::status::TargetStatus;
+use crate::{Target, Tuning, orders};
 
-/// Calls that may fail for one event on a server that is otherwise well, before it is given up: one
-/// poisonous event must not be tried for ever.
-const ATTEMPTS_MAX: u32 = 10;
 /// How long a target is left alone that refuses us or lacks the tools: a person has to act.
 const ATTENTION_WAIT: Duration = Duration::from_secs(30);
 /// Longest pause before asking the breaker again: one opened by hand gives no time of its own.
@@ -44,6 +42,9 @@ pub(super) struct Worker {
     paused_until: Option<Instant>,
     /// Failures in a row, for the backoff.
     failures: u32,
+    /// How often in a row the target was too late; it gets more time then.
+    timeouts: u32,
+    tuning: Tuning,
     gate: Gate,
     connection: Option<SessionBuddy>,
     status: TargetStatus,
@@ -52,9 +53,10 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(shared: Rc<Shared>, target: Target, incoming: UnboundedReceiver<Order>) -> Self {
-        let gate = Gate::load(&shared.spool, &target.id(), shared.sandbox.clone());
         let status = TargetStatus::load(&shared.spool, &target);
-        Self {
+        let tuning = (shared.tuning)();
+        let gate = Gate::load(&shared.spool, &target.id(), &status.breaker, &tuning, shared.sandbox.clone());
+        let mut worker = Self {
             shared,
             target,
             incoming,
@@ -63,11 +65,26 @@ impl Worker {
             not_before: None,
             paused_until: None,
             failures: 0,
+            timeouts: 0,
+            tuning,
             gate,
             connection: None,
             status,
             status_written: None,
+        };
+        worker.obey_person();
+        worker
+    }
+
+    /// Does what a person ordered of the breaker, if anything; gives whether there was an order.
+    fn obey_person(&mut self) -> bool {
+        let Some(order) = orders::waiting(&self.shared.spool, &self.target) else { return false };
+        self.gate.obey(order);
+        self.publish(true);
+        if let Err(error) = orders::done(&self.shared.spool, &self.target) {
+            tracing::warn!(%error, "an order that is obeyed stays, and will be obeyed again");
         }
+        true
     }
 
     /// Delivers until the agent lets go of the sending side.
@@ -92,15 +109,23 @@ impl Worker {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Deliver(item) => _ = self.waiting.insert(item),
-            Order::TryNow if self.not_before.is_some_and(|until| until > Instant::now()) => {}
             Order::TryNow => {
-                self.gate.reset();
-                self.paused_until = None;
-                self.failures = 0;
-                let now = Instant::now();
-                self.held.values_mut().for_each(|(until, _)| *until = now);
+                self.tuning = (self.shared.tuning)();
+                self.gate.tune(&self.tuning);
+                let ordered = self.obey_person();
+                if ordered || self.not_before.is_none_or(|until| until <= Instant::now()) {
+                    self.try_now();
+                }
             }
         }
+    }
+
+    fn try_now(&mut self) {
+        self.gate.reset();
+        self.paused_until = None;
+        self.failures = 0;
+        let now = Instant::now();
+        self.held.values_mut().for_each(|(until, _)| *until = now);
     }
 
     /// The next event that may go out, or until when there is none.
@@ -135,8 +160,11 @@ impl Worker {
         let permit = match self.gate.ask() {
             Ok(permit) => permit,
             Err(retry_at_ms) => {
-                self.status.retry_at_ms = Some(retry_at_ms);
                 self.pause(Duration::from_millis(retry_at_ms.saturating_sub(now_ms())));
+                if retry_at_ms == u64::MAX {
+                    // Held open by hand: no time tells when that ends.
+                    self.status.retry_at_ms = None;
+                }
                 return;
             }
         };
@@ -156,6 +184,7 @@ impl Worker {
             Ok(Verdict::Done) => self.delivered(permit, item),
             Ok(Verdict::Dead(reason)) => {
                 self.gate.report(permit, Ok(()));
+                self.attempted(Outcome::Refused);
                 self.give_up(item, &reason);
             }
             Ok(Verdict::Again(error)) => self.event_failed(permit, item, &error).await,
@@ -174,7 +203,11 @@ impl Worker {
         }
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            empty => empty.insert(SessionBuddy::connect(&self.target, &self.shared.embedded).await?),
+            empty => {
+                let (embedded, budgets) =
+                    (&self.shared.embedded, self.tuning.budgets.after_timeouts(self.timeouts));
+                empty.insert(SessionBuddy::connect_within(&self.target, embedded, budgets).await?)
+            }
         };
         let offers = connection.offers();
         self.status.server = Some(offers.server.clone());
@@ -193,6 +226,12 @@ impl Worker {
         self.status.last_error = None;
         self.status.retry_at_ms = None;
         self.status.last_delivery_ms = Some(now_ms());
+        self.attempted(Outcome::Delivered);
+        let mut counting = self.shared.counting.borrow_mut();
+        let counted = counting.target(&self.target);
+        counted.delivered += 1;
+        counted.delivery.observe_us(now_us().saturating_sub(item.accepted_us));
+        drop(counting);
         self.finish(item);
         self.publish(false);
     }
@@ -200,19 +239,21 @@ impl Worker {
     /// The target as a whole did not answer.
     async fn target_failed(&mut self, permit: Permit, error: &CallError) {
         self.gate.report(permit, Err(error));
+        self.attempted(error.outcome);
         self.disconnect().await;
         let asked = error.retry_after_ms.map(|ms| Duration::from_millis(ms).min(PAUSE_MAX));
         self.not_before = asked.map(|wait| Instant::now() + wait);
         let wait = match error.outcome {
             Outcome::Unauthorized => {
-                self.status.needs_attention = Some(error.message.clone());
+                self.status.needs_attention = Some(self.cleaned(error));
                 ATTENTION_WAIT
             }
             _ => Duration::from_millis(self.gate.backoff_ms(self.failures, error.retry_after_ms)),
         };
         self.failures = self.failures.saturating_add(1);
-        self.status.last_error = Some(error.message.clone());
-        tracing::warn!(target_server = %self.target, %error, outcome = ?error.outcome, "not reached");
+        let told = self.cleaned(error);
+        tracing::warn!(target_server = %self.target, error = told, outcome = outcome_name(error.outcome), "not reached");
+        self.status.last_error = Some(told);
         self.pause(wait);
     }
 
@@ -224,9 +265,10 @@ impl Worker {
             return self.target_failed(permit, error).await;
         }
         self.gate.report(permit, Err(error));
+        self.attempted(error.outcome);
         let attempts = self.held.get(&item.key).map_or(0, |(_, attempts)| *attempts) + 1;
-        self.status.last_error = Some(error.message.clone());
-        if attempts >= ATTEMPTS_MAX {
+        self.status.last_error = Some(self.cleaned(error));
+        if attempts >= self.tuning.attempts_max {
             self.give_up(item, &format!("given up after {attempts} attempts: {}", error.message));
         } else {
             let wait = self.gate.backoff_ms(attempts - 1, error.retry_after_ms);
@@ -239,6 +281,7 @@ impl Worker {
 
     /// Makes the event a dead letter. A dead start takes the rest of its session along.
     fn give_up(&mut self, item: Item, reason: &str) {
+        let reason = &dead::clean(&self.shared.sandbox, reason);
         tracing::warn!(key = %item.key, kind = ?item.kind, reason, "dead letter");
         let kinds = if item.kind == Kind::Start { &Kind::ALL[..] } else { &[item.kind][..] };
         for kind in kinds {
@@ -258,9 +301,20 @@ impl Worker {
             .filter(|other| other.key == item.key && kinds.contains(&other.kind))
             .copied()
             .collect();
+        self.shared.counting.borrow_mut().target(&self.target).dead += gone.len() as u64;
         gone.into_iter().for_each(|item| self.finish(item));
         self.shared.forget(item.key);
         self.publish(true);
+    }
+
+    fn count(&mut self, now: bool) {
+        let transitions = self.gate.transitions();
+        let mut counting = self.shared.counting.borrow_mut();
+        if !transitions.is_empty() {
+            let counted = &mut counting.target(&self.target).transitions;
+            transitions.iter().for_each(|phase| *counted.entry((*phase).to_owned()).or_default() += 1);
+        }
+        counting.save(&self.shared.spool, now);
     }
 
     fn finish(&mut self, item: Item) {
@@ -286,9 +340,24 @@ impl Worker {
         }
     }
 
+    /// Counts a call, and remembers whether the server answers.
+    fn attempted(&mut self, outcome: Outcome) {
+        self.timeouts = if outcome == Outcome::TimedOut { self.timeouts.saturating_add(1) } else { 0 };
+        let mut counting = self.shared.counting.borrow_mut();
+        let counted = counting.target(&self.target);
+        counted.attempted(outcome, now_ms());
+        self.status.unreachable_since_ms = counted.down_since_ms;
+    }
+
+    /// What an error says, cleaned: a server's words may repeat what it was sent.
+    fn cleaned(&self, error: &CallError) -> String {
+        dead::clean(&self.shared.sandbox, &error.message)
+    }
+
     /// Shows the target as it is now, when it changed. `now` for everything but routine deliveries.
     fn publish(&mut self, now: bool) {
         self.status.breaker = self.gate.phase_name().to_owned();
+        self.count(now);
         if let Some((at, status)) = &self.status_written
             && (*status == self.status || (!now && at.elapsed() < STATUS_SPACING))
         {

@@ -46,14 +46,24 @@ pub(super) fn healthy(result: &CallToolResult) -> Result<(), CallError> {
     if result.is_error == Some(true) { Err(tool_failed(&text(result))) } else { Ok(()) }
 }
 
+/// One page of sessions.
+#[derive(Debug, PartialEq)]
+pub(super) struct Page {
+    /// The records as they came.
+    pub(super) records: Vec<Value>,
+    /// Where the next page begins, when there is one.
+    pub(super) next: Option<String>,
+}
+
 /// The records of `list_sessions`.
-pub(super) fn records(result: &CallToolResult) -> Result<Vec<Value>, CallError> {
+pub(super) fn records(result: &CallToolResult) -> Result<Page, CallError> {
     let mut answer = object(result)?;
     if answer.get("status").and_then(Value::as_str) == Some("error") {
         return Err(refused(&answer));
     }
+    let next = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
     match answer.remove("sessions").or_else(|| answer.remove("result")) {
-        Some(Value::Array(records)) if records.len() <= RECORDS_MAX => Ok(records),
+        Some(Value::Array(records)) if records.len() <= RECORDS_MAX => Ok(Page { records, next }),
         Some(Value::Array(_)) => Err(garbled(&format!("it holds more than {RECORDS_MAX} sessions"))),
         _ => Err(garbled("it holds no list of sessions")),
     }
@@ -280,7 +290,7 @@ mod tests {
     #[test]
     fn lists_and_single_records_are_taken_as_they_come() {
         let list = json!({"content": [], "structuredContent": {"sessions": [{"session_id": "a"}, {"session_id": "b"}]}});
-        assert_eq!(records(&result(list)).unwrap().len(), 2);
+        assert_eq!(records(&result(list)).unwrap().records.len(), 2);
         assert!(records(&result(json!({"content": [], "structuredContent": {"sessions": 3}}))).is_err());
         let shown = json!({"content": [], "structuredContent": {"session": {"session_id": "a"}}});
         assert_eq!(record(&result(shown)).unwrap().unwrap(), json!({"session_id": "a"}));

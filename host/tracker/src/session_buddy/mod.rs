@@ -37,6 +37,8 @@ use connect::{Link, Service};
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Most pages of tools asked for at connect; a server that always has another one must end too.
 const TOOL_PAGES_MAX: usize = 32;
+/// Most sessions asked for when no limit is given: what a person looks through, ten times over.
+const SESSIONS_MAX: usize = 10_000;
 /// Most tools remembered. The Python Session-Buddy has 199.
 const TOOLS_MAX: usize = 4096;
 /// Longest tool name remembered, in bytes; clients commonly reject names over 64 characters.
@@ -70,6 +72,19 @@ impl Default for Budgets {
     /// question, so that connecting gets 20.
     fn default() -> Self {
         Self { connect: Duration::from_secs(20), call: Duration::from_secs(15) }
+    }
+}
+
+impl Budgets {
+    /// Doublings after which a longer wait would be no patience but neglect: 160 s and 120 s from the defaults.
+    const DOUBLINGS_MAX: u32 = 3;
+
+    /// What a server gets that was late so many times in a row. A slow machine never comes to its
+    /// first answer if it is interrupted at the same moment again and again.
+    #[must_use]
+    pub fn after_timeouts(self, timeouts: u32) -> Self {
+        let factor = 1 << timeouts.min(Self::DOUBLINGS_MAX);
+        Self { connect: self.connect.saturating_mul(factor), call: self.call.saturating_mul(factor) }
     }
 }
 
@@ -214,12 +229,13 @@ impl SessionBuddy {
         self.within("ping", answer).await
     }
 
-    /// `list_sessions` with these arguments (a JSON object); the records as they came.
+    /// `list_sessions` with these arguments (a JSON object); the records as they came, of as many pages
+    /// as `limit` needs.
     ///
     /// # Errors
     /// [`CallError`]; `unreachable` where the server has no such tool, see [`Offers::lists`].
     pub async fn list_sessions(&self, arguments: Value) -> Result<Vec<Value>, CallError> {
-        let arguments = match arguments {
+        let mut arguments = match arguments {
             Value::Object(arguments) => arguments,
             _ => {
                 return Err(CallError::new(
@@ -228,7 +244,20 @@ impl SessionBuddy {
                 ));
             }
         };
-        answer::records(&self.call(LIST_SESSIONS, arguments).await?)
+        let wanted =
+            arguments.get("limit").and_then(Value::as_u64).and_then(|limit| usize::try_from(limit).ok());
+        let wanted = wanted.unwrap_or(SESSIONS_MAX).min(SESSIONS_MAX);
+        let mut records = Vec::new();
+        loop {
+            let page = answer::records(&self.call(LIST_SESSIONS, arguments.clone()).await?)?;
+            let empty = page.records.is_empty();
+            records.extend(page.records);
+            // A server that goes on for ever, with or without sessions, must end too.
+            let Some(next) = page.next.filter(|_| !empty && records.len() < wanted) else { break };
+            arguments.insert("cursor".to_owned(), Value::from(next));
+        }
+        records.truncate(wanted);
+        Ok(records)
     }
 
     /// `show_session`; `None` when the server does not know it.
@@ -312,5 +341,18 @@ fn arguments(wire: &str) -> Result<Map<String, Value>, CallError> {
     match serde_json::from_str(wire) {
         Ok(Value::Object(arguments)) => Ok(arguments),
         _ => Err(CallError::new(Outcome::Refused, "the event is no JSON object")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_late_again_and_again_gets_more_time_but_not_for_ever() {
+        let connect = |timeouts| Budgets::default().after_timeouts(timeouts).connect.as_secs();
+        assert_eq!([0, 1, 2, 3, 4, u32::MAX].map(connect), [20, 40, 80, 160, 160, 160]);
+        assert_eq!(Budgets::default().after_timeouts(0), Budgets::default());
+        assert_eq!(Budgets::default().after_timeouts(u32::MAX).call.as_secs(), 120);
     }
 }

@@ -63,6 +63,12 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
+/// Whether a file is at fault, not the system that reads it.
+pub(crate) fn is_no_event(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, UnexpectedEof};
+    matches!(error.kind(), InvalidData | IsADirectory | UnexpectedEof)
+}
+
 /// Makes a directory that only the effective user can enter, or makes sure that it is one.
 pub(crate) fn private_directory(path: &Path) -> Result<(), Error> {
     let refuse = |reason: String| Error::Spool { path: path.to_owned(), reason };

@@ -8,9 +8,13 @@
 //!   open/KEY.json               what the agent knows of a session
 //!   dead/KEY.{start,…}.json     dead letters, with the reason
 //!   target-ID.json              what the agent last saw of a target
+//!   order-ID.json               what a person orders of its breaker
 //!   breaker-ID.json             its breaker
 //!   agent.json, *.lock          the agent
-//!   fill.json, refused          how full the spool is; a byte for each start refused
+//!   fill.json, rate             how full the spool is; how many may start (its modification time)
+//!   emissions*, metrics.json    what shells leave to be counted; the counters
+//!   history*.jsonl              the last sessions that were delivered
+//!   agent.log*                  the agent's log
 //! ```
 //!
 //! A shell's process writes one file and reads no directory. Nothing here talks to anybody.
@@ -20,9 +24,9 @@ mod file;
 mod place;
 mod watch;
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,7 +34,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 pub(crate) use envelope::{Envelope, FORMAT, Kind, Opened, now_us};
-pub(crate) use file::remove;
+pub(crate) use file::{is_no_event, remove};
 pub(crate) use watch::{Seen, watch_new};
 
 use crate::Error;
@@ -177,24 +181,13 @@ impl Spool {
         self.replace_json(&self.root.join("fill.json"), &fill)
     }
 
-    /// Refuses a start when the spool is full, and counts the refusal.
+    /// Refuses a start when the spool is full.
     pub(crate) fn admit_start(&self) -> Result<(), Error> {
         let Fill { events, bytes } = self.fill();
         if events < EVENTS_MAX && bytes < BYTES_MAX {
             return Ok(());
         }
-        // One appended byte is one refusal: atomic without a lock, and counted by the file's size.
-        let counter =
-            OpenOptions::new().append(true).create(true).mode(0o600).open(self.root.join("refused"));
-        if let Err(error) = counter.and_then(|mut file| file.write_all(b".")) {
-            tracing::warn!(%error, "a refused start could not be counted");
-        }
         Err(Error::SpoolFull { events, bytes })
-    }
-
-    /// Starts refused so far.
-    pub(crate) fn refused(&self) -> u64 {
-        fs::metadata(self.root.join("refused")).map_or(0, |metadata| metadata.len())
     }
 
     pub(crate) fn refusal(&self, reason: &str) -> Error {
@@ -279,12 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn a_full_spool_refuses_a_start_and_counts_it() {
+    fn a_full_spool_refuses_a_start() {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
         spool.admit_start().unwrap();
         spool.publish_fill(Fill { events: EVENTS_MAX, bytes: 0 }).unwrap();
         assert!(matches!(spool.admit_start(), Err(Error::SpoolFull { .. })));
-        assert_eq!(spool.refused(), 1);
     }
 }

@@ -62,7 +62,7 @@ async fn broken_connections_are_replaced() {
     store.track_start(start("e1"), None).await.unwrap();
     postgres.psql(
         &url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'shelltrack'",
+        "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = 'shelltrack'",
     );
     store.track_start(start("e2"), None).await.unwrap();
     assert_eq!(store.counts().await.unwrap().total, 2);

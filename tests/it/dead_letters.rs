@@ -1,0 +1,171 @@
+//! What was given up: seen, queued again or dropped by a person, and never sent as something new.
+
+use serde_json::Value;
+use shelltrack_tests::terminal::Terminal;
+use shelltrack_tests::{Answer, FakeSessionBuddy, Home, skip};
+
+const REFUSED: Answer = Answer::StatusError("cwd does not exist here");
+
+/// A home with one session whose start was refused: two dead letters.
+fn home_with_a_dead_session(fake: &FakeSessionBuddy) -> Home {
+    fake.answer_next([REFUSED]);
+    let home = Home::with_config(&fake.config());
+    home.shelltrack(&["run", "--component", "refused", "--", "true"]).expect(0);
+    // Delivery is over when nothing waits any more, well or not.
+    home.shelltrack(&["flush", "--timeout", "60"]);
+    home
+}
+
+#[track_caller]
+fn letters(home: &Home) -> Vec<Value> {
+    let listed = home.json(&["dead-letters", "list", "--json"]);
+    listed.as_array().unwrap_or_else(|| panic!("no array: {listed:#}")).clone()
+}
+
+#[track_caller]
+fn key_of_only_session(home: &Home) -> String {
+    let letters = letters(home);
+    assert!(letters.iter().all(|letter| letter["session"] == letters[0]["session"]), "{letters:#?}");
+    letters[0]["session"].as_str().unwrap().to_owned()
+}
+
+/// Tools that were called and answered well, in order.
+fn taken(fake: &FakeSessionBuddy) -> Vec<String> {
+    let good = fake.calls().into_iter().filter(|call| call.answer == Answer::Good);
+    good.map(|call| call.tool).filter(|tool| tool != "health_check").collect()
+}
+
+/// Event ids of every start that was sent.
+fn ids_of_starts(fake: &FakeSessionBuddy) -> Vec<Value> {
+    let starts = fake.calls().into_iter().filter(|call| call.tool == "track_session_start");
+    starts.map(|call| call.arguments["event_id"].clone()).collect()
+}
+
+#[test]
+fn a_dead_letter_is_told_with_its_reason_and_delivered_after_a_retry() {
+    let fake = FakeSessionBuddy::start();
+    let home = home_with_a_dead_session(&fake);
+    let given_up = letters(&home);
+    let events: Vec<_> = given_up.iter().filter_map(|letter| letter["event"].as_str()).collect();
+    assert_eq!(events, ["start", "end"]);
+    for letter in &given_up {
+        assert_eq!((&letter["retryable"], &letter["target"]["url"]), (&true.into(), &fake.url().into()));
+    }
+    assert!(given_up[0]["reason"].as_str().unwrap().contains("cwd does not exist"), "{given_up:#?}");
+    let status = home.shelltrack(&["status"]).expect(1).stdout;
+    assert!(status.contains("dead-letters list"), "{status}");
+
+    home.shelltrack(&["dead-letters", "retry", "--all"]).expect(0);
+    home.flush();
+    assert_eq!(taken(&fake), ["track_session_start", "track_session_end"], "start before end");
+    let ids = ids_of_starts(&fake);
+    assert_eq!((ids.len(), &ids[0]), (2, &ids[1]), "a retry is the same event");
+    assert_eq!(letters(&home), Vec::<Value>::new());
+    home.shelltrack(&["status"]).expect(0);
+}
+
+#[test]
+fn an_end_that_was_refused_is_retried_for_the_session_the_server_knows() {
+    let fake = FakeSessionBuddy::start();
+    fake.answer_next([Answer::Good, REFUSED]);
+    let home = Home::with_config(&fake.config());
+    home.run(&["true"]).expect(0);
+    home.shelltrack(&["flush", "--timeout", "60"]);
+    let given_up = letters(&home);
+    assert_eq!((given_up.len(), &given_up[0]["event"]), (1, &"end".into()), "{given_up:#?}");
+    let key = key_of_only_session(&home);
+    home.shelltrack(&["dead-letters", "retry", &key[..8]]).expect(0);
+    home.flush();
+    let ends: Vec<_> = fake.calls().into_iter().filter(|call| call.tool == "track_session_end").collect();
+    assert_eq!(ends.len(), 2, "{ends:#?}");
+    assert_eq!(ends[0].arguments, ends[1].arguments, "the same end of the same session");
+    assert_eq!(taken(&fake), ["track_session_start", "track_session_end"], "the start is not sent again");
+}
+
+#[test]
+fn a_letter_that_a_killed_retry_left_behind_makes_no_second_session() {
+    let fake = FakeSessionBuddy::start();
+    let home = home_with_a_dead_session(&fake);
+    let left: Vec<_> = home.files().into_iter().filter(|(path, _)| is_letter(path)).collect();
+    assert_eq!(left.len(), 2);
+    home.shelltrack(&["dead-letters", "retry", "--all"]).expect(0);
+    // As if the retry had been killed after it queued the events, before it removed the letters.
+    for (path, content) in left {
+        std::fs::write(path, content).unwrap();
+    }
+    // It cannot know that these letters are of events that were delivered.
+    home.shelltrack(&["flush", "--timeout", "60"]);
+    home.shelltrack(&["dead-letters", "retry", "--all"]).expect(0);
+    home.flush();
+    let ids = ids_of_starts(&fake);
+    assert!(ids.iter().all(|id| *id == ids[0]), "a server knows it again by its id: {ids:?}");
+    assert_eq!(letters(&home), Vec::<Value>::new());
+}
+
+fn is_letter(path: &std::path::Path) -> bool {
+    path.parent().is_some_and(|room| room.ends_with("dead"))
+}
+
+#[test]
+fn dead_letters_are_dropped_only_when_it_is_meant() {
+    let fake = FakeSessionBuddy::start();
+    let home = home_with_a_dead_session(&fake);
+    let key = key_of_only_session(&home);
+    let asked = home.shelltrack(&["dead-letters", "drop", "--all"]).expect(2);
+    assert!(asked.stderr.contains("--yes"), "{asked:?}");
+    home.shelltrack(&["dead-letters", "drop"]).expect(2);
+    home.shelltrack(&["dead-letters", "drop", "--yes", "00000000"]).expect(1);
+    assert_eq!(letters(&home).len(), 2);
+    home.shelltrack(&["dead-letters", "drop", "--yes", &key]).expect(0);
+    assert_eq!(letters(&home), Vec::<Value>::new());
+    home.shelltrack(&["status"]).expect(0);
+    assert_eq!(taken(&fake), Vec::<String>::new());
+}
+
+#[test]
+fn on_a_terminal_a_person_is_asked_before_letters_are_dropped() {
+    let fake = FakeSessionBuddy::start();
+    let home = home_with_a_dead_session(&fake);
+    let Some(terminal) = Terminal::open(&home) else { return skip("there is no tmux") };
+    let drop = format!("{} dead-letters drop --all", shelltrack_tests::binary::shelltrack().display());
+    for (answer, left) in [("n", 2), ("y", 0)] {
+        terminal.type_line(&drop);
+        terminal.wait_for("the question", |text| text.trim_end().ends_with("[y/N]"));
+        terminal.type_line(answer);
+        terminal.wait_for("the prompt", |text| text.trim_end().ends_with(shelltrack_tests::terminal::PROMPT));
+        assert_eq!(letters(&home).len(), left, "{}", terminal.text());
+    }
+}
+
+#[test]
+fn a_letter_is_shown_in_full_and_an_unknown_one_is_told() {
+    let fake = FakeSessionBuddy::start();
+    let home = home_with_a_dead_session(&fake);
+    let key = key_of_only_session(&home);
+    let shown = home.shelltrack(&["dead-letters", "show", &key]).expect(0).stdout;
+    for part in [&key, "cwd does not exist here", &fake.url(), "\"component_name\":\"refused\""] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    let unknown = home.shelltrack(&["dead-letters", "show", "ffffffff"]).expect(1);
+    assert!(unknown.stderr.contains("ffffffff"), "{unknown:?}");
+    let table = home.shelltrack(&["dead-letters", "list"]).expect(0).stdout;
+    assert_eq!(table.lines().count(), 3, "a header and two letters: {table}");
+}
+
+#[test]
+fn more_dead_letters_than_are_wanted_are_removed_oldest_first_and_counted() {
+    let fake = FakeSessionBuddy::start();
+    let home = home_with_a_dead_session(&fake);
+    home.configure(&format!("{}[dead-letters]\ncount = 0\n", fake.config()));
+    // An agent keeps house when it begins.
+    shelltrack_tests::wait_until("the agent is gone", shelltrack_tests::BOUND, || {
+        home.status()["agent_pid"].is_null().then_some(())
+    });
+    home.run(&["true"]).expect(0);
+    home.flush();
+    assert_eq!(letters(&home), Vec::<Value>::new());
+    shelltrack_tests::wait_until("they are counted", shelltrack_tests::BOUND, || {
+        let text = home.shelltrack(&["status", "--prometheus"]).expect(0).stdout;
+        text.lines().any(|line| line == "shelltrack_dead_letters_removed_total 2.0").then_some(())
+    });
+}
