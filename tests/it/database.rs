@@ -26,9 +26,9 @@ fn what_is_exported_is_taken_in_once_and_exported_alike() {
     assert!(there.shelltrack(&import).expect(0).stdout.starts_with("3 sessions taken in, 0 were here"));
     assert!(there.shelltrack(&import).expect(0).stdout.starts_with("0 sessions taken in, 3 were here"));
     assert_eq!(there.shelltrack(&["export"]).expect(0).stdout, exported);
-    std::fs::write(&file, format!("junk\n{exported}")).unwrap();
+    std::fs::write(&file, format!("\njunk\n{exported}")).unwrap();
     let refused = there.shelltrack(&import).expect(1);
-    assert!(refused.stdout.contains("1 refused") && refused.stderr.contains("line 1"), "{refused:?}");
+    assert!(refused.stdout.contains("1 refused") && refused.stderr.contains("line 2"), "{refused:?}");
 }
 
 #[test]

@@ -97,6 +97,7 @@ pub(crate) fn import(config: Option<&Path>, import: &Import) -> Result<ExitCode,
     let mut tally = Tally::default();
     while let Some(line) = next_line(&mut from)? {
         bar.inc(line.len() as u64);
+        tally.lines += 1;
         let outcome = match std::str::from_utf8(line.trim_ascii()) {
             Ok("") => continue,
             Ok(line) => runtime.block_on(server.import(line)).map_err(failed)?,
@@ -122,7 +123,6 @@ struct Tally {
 
 impl Tally {
     fn count(&mut self, outcome: Imported) {
-        self.lines += 1;
         match outcome {
             Imported::New => self.new += 1,
             Imported::Known => self.known += 1,

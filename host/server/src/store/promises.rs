@@ -37,14 +37,15 @@ macro_rules! for_each_promise {
 }
 pub(crate) use for_each_promise;
 
-pub(crate) const START_US: i64 = 1_795_166_392_000_000;
+/// 2024-11-20T09:19:52Z. It has to lie in the past: nothing counts as seen later than now.
+pub(crate) const START_US: i64 = 1_732_094_392_000_000;
 
 pub(crate) fn start(event_id: &str) -> StartEvent {
     StartEvent {
         event_id: event_id.into(),
         component_name: "mahavishnu".into(),
         shell_type: "MahavishnuShell".into(),
-        timestamp: "2026-11-20T09:19:52.000000Z".into(),
+        timestamp: "2024-11-20T09:19:52.000000Z".into(),
         timestamp_us: START_US,
         pid: 4711,
         user: UserInfo { username: "ada".into(), home: "/home/ada".into() },
@@ -103,13 +104,13 @@ pub(crate) async fn all(store: &dyn Store) -> Vec<SessionRecord> {
 
 pub(crate) async fn a_session_is_stored_from_start_to_end([store, _]: Stores) {
     let stored = store.track_start(start("e1"), None).await.unwrap();
-    assert!(stored.session_id.starts_with("mahavishnu-20261120-091952-"), "{}", stored.session_id);
+    assert!(stored.session_id.starts_with("mahavishnu-20241120-091952-"), "{}", stored.session_id);
     assert_eq!(store.show(stored.session_id.clone()).await.unwrap().unwrap().state, State::Active);
 
     let record = finish(&store, end(&stored.session_id, "e2", 1_500_000)).await.unwrap();
     assert_eq!((record.state, record.duration_seconds), (State::Ended, Some(1.5)));
     assert_eq!((record.exit_status, record.exit_reason.as_deref()), (Some(7), Some("exited")));
-    assert_eq!(record.end_time.as_deref(), Some("2026-11-20T09:19:53.500000Z"));
+    assert_eq!(record.end_time.as_deref(), Some("2024-11-20T09:19:53.500000Z"));
     assert_eq!(
         serde_json::Value::Object(record.metadata.clone()),
         serde_json::json!({"note":"done","ticket":"T1"})
@@ -253,10 +254,10 @@ pub(crate) async fn activity_renews_open_sessions_and_names_the_others([store, s
     let renewed = second.renew(renewal(&[&over, "nobody", &open, &open], None)).await.unwrap();
     assert_eq!(renewed, [open.clone(), open.clone()]);
     let record = store.show(open.clone()).await.unwrap().unwrap();
-    assert_eq!(record.last_seen_at, "2026-11-20T09:19:59.000000Z");
+    assert_eq!(record.last_seen_at, "2024-11-20T09:19:59.000000Z");
     let earlier = Renewal { seen_us: START_US + 1, ..renewal(&[&open], None) };
     store.renew(earlier).await.unwrap();
-    assert_eq!(store.show(open).await.unwrap().unwrap().last_seen_at, "2026-11-20T09:19:59.000000Z");
+    assert_eq!(store.show(open).await.unwrap().unwrap().last_seen_at, "2024-11-20T09:19:59.000000Z");
 }
 
 pub(crate) async fn a_session_unseen_for_longer_than_its_lease_is_lost_until_its_end_is_announced(
@@ -269,7 +270,7 @@ pub(crate) async fn a_session_unseen_for_longer_than_its_lease_is_lost_until_its
     assert_eq!((lost.state, lost.exit_reason.as_deref()), (State::Lost, Some("expired")));
     assert_eq!(
         (lost.end_time.as_deref(), lost.duration_seconds),
-        (Some("2026-11-20T09:19:59.000000Z"), Some(7.0))
+        (Some("2024-11-20T09:19:59.000000Z"), Some(7.0))
     );
     assert!(store.renew(renewal(&[&id], None)).await.unwrap().is_empty(), "a lost session stays lost");
     assert_eq!(store.counts().await.unwrap(), Counts { total: 2, active: 1 });

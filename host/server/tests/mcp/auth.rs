@@ -172,7 +172,7 @@ async fn a_proven_identity_ends_only_what_it_began() {
         let refused = guarded.ask("track_session_end", &end(&id, 2), &stranger).await;
         assert_eq!(refused["status"], "error", "{refused}");
         assert!(refused["error"].as_str().unwrap().contains("another identity"), "{refused}");
-        let renewal = json!({"session_ids": [id], "timestamp": "2026-11-20T09:19:59Z"});
+        let renewal = json!({"session_ids": [id], "timestamp": "2024-11-20T09:19:59Z"});
         assert_eq!(guarded.ask("track_session_activity", &renewal, &stranger).await["unknown"], json!([id]));
     }
     let shown = guarded.ask("show_session", &json!({"session_id": id}), &engine).await;

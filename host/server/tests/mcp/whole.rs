@@ -11,7 +11,7 @@ async fn open_sessions_are_renewed_and_lost_when_nobody_does() {
     let client = fixture.client().await;
     let id = ask(&client, "track_session_start", start(1)).await["session_id"].clone();
     let renewal =
-        json!({"session_ids": [id, "nobody"], "timestamp": "2026-11-20T09:19:59Z", "lease_seconds": 1});
+        json!({"session_ids": [id, "nobody"], "timestamp": "2024-11-20T09:19:59Z", "lease_seconds": 1});
     let mut answer = ask(&client, "track_session_activity", renewal).await;
     answer.as_object_mut().unwrap().remove("timestamp").unwrap();
     assert_eq!(answer, json!({"status": "renewed", "renewed": [id], "unknown": ["nobody"], "error": null}));
@@ -27,12 +27,12 @@ async fn open_sessions_are_renewed_and_lost_when_nobody_does() {
         (&lost["session"]["state"], &lost["session"]["exit_reason"]),
         (&json!("lost"), &json!("expired"))
     );
-    assert_eq!(lost["session"]["end_time"], "2026-11-20T09:19:59.000000Z");
+    assert_eq!(lost["session"]["end_time"], "2024-11-20T09:19:59.000000Z");
     for wrong in [
-        json!({"session_ids": [], "timestamp": "2026-11-20T09:19:59Z"}),
-        json!({"session_ids": vec!["a"; 1001], "timestamp": "2026-11-20T09:19:59Z"}),
+        json!({"session_ids": [], "timestamp": "2024-11-20T09:19:59Z"}),
+        json!({"session_ids": vec!["a"; 1001], "timestamp": "2024-11-20T09:19:59Z"}),
         json!({"session_ids": ["a"], "timestamp": "yesterday"}),
-        json!({"session_ids": ["a"], "timestamp": "2026-11-20T09:19:59Z", "lease_seconds": 0}),
+        json!({"session_ids": ["a"], "timestamp": "2024-11-20T09:19:59Z", "lease_seconds": 0}),
     ] {
         let answer = ask(&client, "track_session_activity", wrong).await;
         assert_eq!(answer["status"], "error", "{answer}");

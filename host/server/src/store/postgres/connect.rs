@@ -39,7 +39,7 @@ pub(super) async fn open(url: &str) -> Result<Pool, StoreError> {
     config.application_name("shelltrack").connect_timeout(Duration::from_millis(CONNECT_MS));
     config.options(format!("-c statement_timeout={STATEMENT_MS} -c synchronous_commit=on"));
     let manager =
-        Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Verified });
+        Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let wait = Some(Duration::from_millis(CONNECT_MS));
     let pool = Pool::builder(manager)
         .max_size(CONNECTIONS_MAX)
