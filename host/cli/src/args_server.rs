@@ -22,6 +22,19 @@ others get a token from `shelltrack token mint`. SESSION_BUDDY_SECRET (32 charac
 
 Over --stdio the caller is whoever started the server; SESSION_BUDDY_TOKEN in the environment says who.";
 
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  shelltrack token mint --scope read --lifetime 15m
+  shelltrack token inspect < token
+  shelltrack token rotate --identity engine";
+
+const DATABASE_EXAMPLES: &str = "\
+Examples:
+  shelltrack archive --older-than 30d
+  shelltrack export --output sessions.jsonl
+  shelltrack import sessions.jsonl --database postgres://shelltrack@%2Frun%2Fpostgresql/sessions
+  shelltrack backup sessions-copy.db";
+
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct Serve {
@@ -49,6 +62,7 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = TOKEN_EXAMPLES)]
 pub(crate) struct Token {
     #[command(subcommand)]
     pub(crate) action: TokenAction,
@@ -91,6 +105,7 @@ pub(crate) struct Database {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = DATABASE_EXAMPLES)]
 pub(crate) struct Archive {
     /// What ended longer ago than this: 12h, 90d
     #[arg(long, value_name = "TIME", default_value = RETENTION_DEFAULT, value_parser = duration)]
@@ -100,6 +115,7 @@ pub(crate) struct Archive {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = DATABASE_EXAMPLES)]
 pub(crate) struct Export {
     /// Write to this new file instead of stdout
     #[arg(long, short, value_name = "FILE")]
@@ -109,6 +125,7 @@ pub(crate) struct Export {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = DATABASE_EXAMPLES)]
 pub(crate) struct Import {
     /// File that `export` wrote [default: stdin]
     pub(crate) file: Option<PathBuf>,
@@ -117,6 +134,7 @@ pub(crate) struct Import {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = DATABASE_EXAMPLES)]
 pub(crate) struct Backup {
     /// The copy, a new file
     pub(crate) to: PathBuf,
