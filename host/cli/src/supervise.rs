@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::process::{Child, Command};
 
+use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, getpgid, getpgrp, getsid, kill_process,
     kill_process_group, waitid,
@@ -88,7 +89,7 @@ impl Supervisor {
     ) -> Result<Child, NotStarted> {
         let started = Command::new(program).args(arguments).env("SHELLTRACK_SESSION", session_key).spawn();
         let child = match started {
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+            Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
                 by_shell(program, arguments, session_key, error)
             }
             other => other,
@@ -133,7 +134,8 @@ impl Supervisor {
     /// The command is stopped: so are we, for the shell that waits for us to notice, unless nobody
     /// could ever continue us. Returns once we are continued.
     fn stop_as_well(&mut self, child: Pid) -> io::Result<()> {
-        if look(child, WaitIdOptions::CONTINUED)?.is_some() {
+        let ended = look(child, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?.is_some();
+        if ended || look(child, WaitIdOptions::CONTINUED)?.is_some() {
             self.stopped = false;
         } else if is_under_job_control() {
             signal_hook::low_level::raise(SIGSTOP)?;
@@ -181,7 +183,12 @@ fn by_shell(program: &OsStr, arguments: &[OsString], key: &str, error: io::Error
 }
 
 fn look(child: Pid, what: WaitIdOptions) -> io::Result<Option<WaitIdStatus>> {
-    Ok(waitid(WaitId::Pid(child), what | WaitIdOptions::NOHANG)?)
+    match waitid(WaitId::Pid(child), what | WaitIdOptions::NOHANG) {
+        // Whoever asks an ended child for anything but its end is told that there is none. It ended after
+        // the look that asked for its end, and the next one sees that.
+        Err(Errno::CHILD) if !what.contains(WaitIdOptions::EXITED) => Ok(None),
+        looked => Ok(looked?),
+    }
 }
 
 fn ended(status: &WaitIdStatus) -> Option<Ended> {
@@ -269,6 +276,16 @@ mod tests {
         std::fs::write(&script, "exit $1\n").unwrap();
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
         assert_eq!(run(&[script.to_str().unwrap(), "9"]).unwrap(), Ended::Exited(9));
+    }
+
+    #[test]
+    fn a_command_that_ends_between_two_looks_is_not_lost() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+        assert!(look(pid, WaitIdOptions::STOPPED | WaitIdOptions::CONTINUED).unwrap().is_none());
+        assert_eq!(Supervisor::prepare().unwrap().watch(pid).unwrap(), Ended::Exited(0));
+        child.wait().unwrap();
     }
 
     #[test]
