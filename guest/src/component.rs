@@ -1,39 +1,24 @@
-//! The exports of the component: reads the clock and the random source, hands everything to the
-//! pure logic. Holds no rule of its own.
+//! The exports of the world `session-tracker`: hands everything to the pure logic, with time and
+//! entropy where it needs them. Holds no rule of its own.
 
 use crate::bindings::exports::shelltrack::session::{
     breaker::Guest as BreakerGuest, events::Guest as EventsGuest, sanitizer::Guest as SanitizerGuest,
     validator::Guest as ValidatorGuest,
 };
-use crate::bindings::wasi::{clocks::wall_clock, random::random};
+use crate::host::{entropy, now_us};
 use crate::types::{
     BackoffPolicy, BreakerInput, BreakerPolicy, BreakerStep, CleanText, EndContext, EndEvent, Policy,
     PreparedEvent, StartContext, StartEvent, Violation,
 };
 use crate::{backoff, breaker, events, sanitize, validate};
 
-struct Component;
-crate::bindings::export!(Component);
+/// The standard component.
+#[derive(Clone, Copy, Debug)]
+pub struct Standard;
+#[cfg(feature = "export")]
+crate::bindings::export!(Standard);
 
-/// Microseconds since 1970-01-01T00:00:00Z.
-fn now_us() -> i64 {
-    let now = wall_clock::now();
-    i64::try_from(now.seconds)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(1_000_000)
-        .saturating_add(i64::from(now.nanoseconds / 1_000))
-}
-
-/// Random bytes; a host that gives fewer than asked gets zeros for the rest.
-fn entropy<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    for (to, from) in bytes.iter_mut().zip(random::get_random_bytes(N as u64)) {
-        *to = from;
-    }
-    bytes
-}
-
-impl EventsGuest for Component {
+impl EventsGuest for Standard {
     fn build_start(context: StartContext, policy: Policy) -> Result<PreparedEvent, Vec<Violation>> {
         events::build_start(context, &policy, now_us(), entropy())
     }
@@ -47,7 +32,7 @@ impl EventsGuest for Component {
     }
 }
 
-impl SanitizerGuest for Component {
+impl SanitizerGuest for Standard {
     fn sanitize_text(text: String, scalars_max: u32, policy: Policy) -> CleanText {
         sanitize::sanitize_text(&text, scalars_max, &policy)
     }
@@ -57,7 +42,7 @@ impl SanitizerGuest for Component {
     }
 }
 
-impl ValidatorGuest for Component {
+impl ValidatorGuest for Standard {
     fn validate_start(json: String, policy: Policy) -> Result<StartEvent, Vec<Violation>> {
         validate::validate_start(&json, &policy)
     }
@@ -67,7 +52,7 @@ impl ValidatorGuest for Component {
     }
 }
 
-impl BreakerGuest for Component {
+impl BreakerGuest for Standard {
     fn step(state: String, policy: BreakerPolicy, input: BreakerInput, now_ms: u64) -> BreakerStep {
         breaker::step(&state, &policy, input, now_ms, u64::from_le_bytes(entropy()))
     }

@@ -1,12 +1,13 @@
 //! The shelltrack component: untrusted shell context in, clean validated events out.
 //!
 //! The logic is pure: time, ids and entropy are arguments, nothing is read or written. Only
-//! `component` touches the two WASI imports. The crate builds natively as well, so that property
+//! `host` touches the two WASI imports. The crate builds natively as well, so that property
 //! tests and fuzz targets call the same code that runs in the sandbox.
 
 /// Types and export glue generated from `wit/`.
+#[cfg(not(feature = "mcp-tools"))]
 #[allow(warnings, clippy::all, unsafe_code)]
-mod bindings {
+pub mod bindings {
     wit_bindgen::generate!({
         path: "../wit",
         world: "session-tracker",
@@ -16,10 +17,28 @@ mod bindings {
         default_bindings_module: "crate::bindings",
     });
 }
-// The export glue that `export!` expands to here is the generator's unsafe code, not ours.
-#[cfg(target_family = "wasm")]
+/// The same for the other world.
+#[cfg(feature = "mcp-tools")]
+#[allow(warnings, clippy::all, unsafe_code)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "mcp-tools",
+        generate_all,
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "crate::bindings",
+    });
+}
+// The export glue that `export!` expands to in these is the generator's unsafe code, not ours.
+#[cfg(all(target_family = "wasm", not(feature = "mcp-tools")))]
 #[allow(unsafe_code, unreachable_pub)]
 mod component;
+#[cfg(target_family = "wasm")]
+mod host;
+#[cfg(all(target_family = "wasm", feature = "mcp-tools"))]
+#[allow(unsafe_code, unreachable_pub)]
+mod tools;
 
 pub mod backoff;
 pub mod breaker;
@@ -71,4 +90,9 @@ mod wire;
 #[cfg(test)]
 mod wire_tests;
 
+#[cfg(not(feature = "mcp-tools"))]
 pub use bindings::exports::shelltrack::session::types;
+#[cfg(feature = "mcp-tools")]
+pub use bindings::shelltrack::session::types;
+#[cfg(all(target_family = "wasm", not(feature = "mcp-tools")))]
+pub use component::Standard;

@@ -169,3 +169,20 @@ fn more_dead_letters_than_are_wanted_are_removed_oldest_first_and_counted() {
         text.lines().any(|line| line == "shelltrack_dead_letters_removed_total 2.0").then_some(())
     });
 }
+
+#[test]
+fn a_letter_without_its_event_is_kept_by_a_retry_that_says_so() {
+    let fake = FakeSessionBuddy::start();
+    let home = home_with_a_dead_session(&fake);
+    let key = key_of_only_session(&home);
+    // What an agent leaves that finds a session's state damaged whose start is delivered.
+    let letter = r#"{"reason":"what was known of its session is torn","dead_us":1,"event":null}"#;
+    std::fs::write(home.spool().join(format!("dead/{key}.start.json")), letter).unwrap();
+    let told = home.shelltrack(&["dead-letters", "retry", &key]).expect(1);
+    assert!(told.stderr.contains("lacks an event"), "{told:?}");
+    let kept = letters(&home);
+    assert_eq!(kept.len(), 2);
+    assert!(kept.iter().all(|letter| letter["retryable"] == false), "{kept:#?}");
+    home.shelltrack(&["dead-letters", "drop", "--yes", &key]).expect(0);
+    assert_eq!(letters(&home), Vec::<Value>::new());
+}

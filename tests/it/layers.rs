@@ -8,9 +8,9 @@ use shelltrack_tests::cargo_metadata::{DependencyKind, Package};
 /// The crates from bottom to top. A crate may use what stands before it; those of one row stand beside
 /// each other and do not know each other. The harness of the tests drives the binary from outside: it uses none.
 const LAYERS: [&[&str]; 4] = [
-    &["shelltrack-guest", "shelltrack-tests"],
+    &["shelltrack-guest", "shelltrack-componentize", "shelltrack-tests"],
     &["shelltrack-sandbox", "shelltrack-access"],
-    &["shelltrack-tracker", "shelltrack-server"],
+    &["shelltrack-tracker", "shelltrack-server", "shelltrack-conformance"],
     &["shelltrack"],
 ];
 
@@ -95,5 +95,20 @@ fn every_crate_obeys_the_lints_of_the_workspace() {
     for package in metadata().workspace_packages() {
         let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
         assert!(manifest.contains("[lints]\nworkspace = true"), "{} has lints of its own", package.name);
+    }
+}
+
+/// What makes a program die at a named point is for tests: no crate but a test's asks for it, and none has
+/// it by default, so that nobody can install it.
+#[test]
+fn crash_points_are_compiled_into_tests_only() {
+    for package in metadata().workspace_packages() {
+        for used in package.dependencies.iter().filter(|used| used.kind != DependencyKind::Development) {
+            assert!(!used.features.iter().any(|name| name == "crash-points"), "{} asks for it", package.name);
+        }
+        for (name, implied) in package.features.iter().filter(|(name, _)| *name != "crash-points") {
+            let asks = implied.iter().any(|implied| implied.ends_with("crash-points"));
+            assert!(!asks, "the feature {name} of {} asks for it", package.name);
+        }
     }
 }

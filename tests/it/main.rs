@@ -6,24 +6,33 @@
     reason = "a test ends when something is wrong"
 )]
 
+mod address_space;
+mod agent;
 mod bad_options;
 mod breakers;
 mod database;
+mod crash_points;
 mod dead_letters;
+mod ends;
 mod fuzz_corpus;
 mod guarded;
 mod hostile_component;
 mod interop;
+mod kills;
 mod layers;
+mod load;
 mod logs;
 mod metrics;
 mod outage;
+mod plugin;
 mod rate_limit;
+mod redact;
 mod refusals;
 mod run;
 mod services;
 mod sessions;
 mod small_things;
+mod spool;
 mod start_end;
 mod status_fields;
 mod terminal;

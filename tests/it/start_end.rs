@@ -1,35 +1,9 @@
 //! `shelltrack start` and `end`: what hooks of a shell call.
 
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use shelltrack_tests::process::Running;
-use shelltrack_tests::{BOUND, Home, wait_until};
-
-/// A process that lives until it is dropped: stands for an interactive shell.
-struct Shell(Child);
-
-impl Shell {
-    fn open(home: &Home) -> Self {
-        let mut command = home.command("cat");
-        Self(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
-    }
-
-    fn pid(&self) -> String {
-        self.0.id().to_string()
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use shelltrack_tests::{BOUND, Home, Shell, wait_until};
 
 #[test]
 fn start_prints_the_key_and_nothing_else_and_end_takes_it() {

@@ -43,7 +43,7 @@ fn the_commands_of_the_readme_can_be_run() {
 #[test]
 fn every_source_file_is_short_and_says_what_it_does() {
     let mut files = Vec::new();
-    for room in ["guest", "host", "tests", "fuzz"] {
+    for room in ["guest", "host", "tests", "fuzz", "examples"] {
         rust_files(&repository().join(room), &mut files);
     }
     let mut faults = Vec::new();

@@ -162,6 +162,16 @@ impl Home {
         parse(&self.shelltrack(arguments).expect(0).stdout)
     }
 
+    /// The spool of this machine in this home.
+    ///
+    /// # Panics
+    /// When there is none yet.
+    #[track_caller]
+    pub fn spool(&self) -> PathBuf {
+        let rooms = fs::read_dir(self.path().join("state/shelltrack")).unwrap().flatten();
+        rooms.map(|room| room.path()).find(|path| path.join("new").is_dir()).unwrap()
+    }
+
     /// Every process that runs in this home, but for the test itself.
     pub fn processes(&self) -> Vec<Stranger> {
         // The last component alone: the path to it may be spelt with and without symbolic links.

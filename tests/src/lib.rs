@@ -19,6 +19,9 @@ pub mod postgres;
 pub mod process;
 pub mod record;
 pub mod server;
+pub mod shell;
+pub mod store;
+pub mod swarm;
 pub mod terminal;
 pub mod wait;
 
@@ -29,6 +32,7 @@ pub use home::Home;
 pub use process::{Finished, run_bounded};
 pub use record::Record;
 pub use server::Server;
+pub use shell::Shell;
 pub use wait::{BOUND, wait_until};
 
 /// Says that a test is skipped, and why; to be followed by `return`.

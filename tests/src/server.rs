@@ -96,6 +96,22 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Kills it; [`Server::start_again`] brings it back.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// What it has stored.
+    #[track_caller]
+    pub fn stored(&self) -> Vec<crate::store::Stored> {
+        crate::store::stored(&self.home)
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(mut child) = self.running.take() {

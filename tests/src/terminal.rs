@@ -51,6 +51,12 @@ impl<'a> Terminal<'a> {
         self.tmux(&["resize-window", "-x", &columns.to_string(), "-y", &lines.to_string()]);
     }
 
+    /// Closes it, as one closes a window: what runs in it is hung up on.
+    #[track_caller]
+    pub fn close_pane(&self) {
+        self.tmux(&["kill-pane"]);
+    }
+
     /// What the terminal shows and has shown.
     #[track_caller]
     pub fn text(&self) -> String {

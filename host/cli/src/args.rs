@@ -16,6 +16,7 @@ pub(crate) use self::operate::{
     Agent, Breaker, Chosen, DeadLetters, Man, Manager, OfTarget, Service, Status,
 };
 use crate::args_server::{Archive, Backup, Export, Import, Serve, Token};
+use crate::commands::{plugin, redact};
 use crate::config::SessionBuddy;
 use crate::failure::{NOT_LAUNCHED, USAGE};
 
@@ -151,6 +152,12 @@ pub(crate) enum Command {
     Import(Import),
     /// Copy the database while it is used, and check the copy
     Backup(Backup),
+    /// Clean a text as an event would be cleaned, or explain what would be done
+    #[command(after_help = redact::EXAMPLES)]
+    Redact(redact::Redact),
+    /// Look at components that take the place of the built-in one
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {

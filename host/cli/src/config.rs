@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
+use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tracker::{AgentCommand, StartLimit, Target, Tracker, Tuning};
 
 use crate::config_file::read_file;
 use crate::failure::Failure;
 use crate::places::{Places, find_program};
+use crate::plugin::{Choice, Plugin};
 use crate::tuning::{self, Breaker, DeadLetters, Delivery, Limits};
 use crate::variables;
 
@@ -104,6 +105,7 @@ pub(crate) struct Layer {
     pub(crate) delivery: Delivery,
     pub(crate) dead_letters: DeadLetters,
     pub(crate) limits: Limits,
+    pub(crate) plugin: Plugin,
 }
 
 /// What holds in the end.
@@ -123,6 +125,8 @@ pub(crate) struct Settings {
     pub(crate) tuning: Tuning,
     /// How many sessions may begin.
     pub(crate) start_limit: StartLimit,
+    /// The component that does the work.
+    pub(crate) plugin: Choice,
     /// Where spools and logs are.
     pub(crate) state_dir: PathBuf,
     /// The file as `--config` named it: an agent that is started reads the same one.
@@ -165,6 +169,7 @@ impl Settings {
             policy: policy(layer.redaction)?,
             tuning: tuning::settle(&layer.breaker, &layer.delivery, &layer.dead_letters)?,
             start_limit: layer.limits.settle()?,
+            plugin: Choice::new(layer.plugin, places.component_cache())?,
             state_dir: places.state_dir(),
             named_file,
         };
@@ -184,9 +189,15 @@ impl Settings {
             policy: Policy::default(),
             tuning: Tuning::default(),
             start_limit: StartLimit::default(),
+            plugin: Choice::BuiltIn,
             state_dir: places.state_dir(),
             named_file: None,
         })
+    }
+
+    /// The sandbox with the component that does the work.
+    pub(crate) fn sandbox(&self, profile: Profile) -> Result<Arc<Sandbox>, Failure> {
+        self.plugin.load(profile)
     }
 
     /// The tracker these settings mean; agents it needs are started from this very program.
@@ -194,7 +205,8 @@ impl Settings {
         let program = env::current_exe().ok();
         let named_file = self.named_file.as_deref().and_then(Path::to_str);
         let config_args = named_file.map(|file| format!("--config={file}"));
-        let args: Vec<_> = config_args.into_iter().chain(["agent".to_owned()]).collect();
+        let args: Vec<_> =
+            config_args.into_iter().chain(["agent".to_owned()]).chain(self.plugin.arguments()).collect();
         let config = shelltrack_tracker::Config {
             state_dir: self.state_dir.clone(),
             target: self.target.clone(),
@@ -235,6 +247,7 @@ fn merge(layers: [Layer; 3]) -> Result<Layer, Failure> {
             delivery: higher.delivery.before(lower.delivery),
             dead_letters: higher.dead_letters.before(lower.dead_letters),
             limits: higher.limits.before(lower.limits),
+            plugin: higher.plugin.before(lower.plugin),
         })
     })
 }

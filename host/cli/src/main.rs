@@ -11,6 +11,7 @@ mod embedded;
 mod failure;
 mod output;
 mod places;
+mod plugin;
 mod process;
 mod prometheus;
 mod recorder;

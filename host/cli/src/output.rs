@@ -30,6 +30,13 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&json(value)?)
 }
 
+/// JSON on a line of its own.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = serde_json::to_vec(value).map_err(|error| Failure::Failed(error.to_string()))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
 fn json(value: &impl Serialize) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let mut serializer =

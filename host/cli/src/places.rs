@@ -42,6 +42,11 @@ impl Places {
         self.directory("XDG_DATA_HOME", ".local/share").join("sessions.db")
     }
 
+    /// Where the machine code of configured components is kept.
+    pub(crate) fn component_cache(&self) -> PathBuf {
+        self.directory("XDG_CACHE_HOME", ".cache").join("components")
+    }
+
     /// Where spools are.
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.directory("XDG_STATE_HOME", ".local/state")

@@ -26,16 +26,22 @@ const COMPILED_BYTES_MAX: usize = 8 * COMPONENT_BYTES_MAX;
 const DIGEST_BYTES: usize = 32;
 
 impl Sandbox {
+    /// The bytes of a component in a file, and their SHA-256 in hexadecimal. Nothing has looked at them.
+    pub fn read_file(path: &Path) -> Result<(Vec<u8>, String), Error> {
+        let bytes = read_component(path).map_err(|error| load(path, &error))?;
+        let digest = hex(&Sha256::digest(&bytes));
+        Ok((bytes, digest))
+    }
+
     /// The component in the file at `path`, whose SHA-256 in hexadecimal is `sha256`.
     ///
     /// The first time it is compiled, and the result kept in `cache_dir`, which is made with mode
     /// 0700 and otherwise refused unless it is ours alone. A cache that cannot be written costs time
     /// and nothing else.
     pub fn from_file(path: &Path, sha256: &str, cache_dir: &Path, profile: Profile) -> Result<Self, Error> {
-        let bytes = read_component(path).map_err(|error| load(path, &error))?;
-        let digest = hex(&Sha256::digest(&bytes));
+        let (bytes, digest) = Self::read_file(path)?;
         if !digest.eq_ignore_ascii_case(sha256.trim()) {
-            return Err(load(path, &format_args!("its SHA-256 is {digest}, not {sha256}")));
+            return Err(load(path, &format_args!("SHA-256: expected {sha256}, found {digest}")));
         }
         let limits = Limits::default();
         check_bytes(&bytes, &limits)?;

@@ -12,6 +12,9 @@ use wasmparser::{Encoding, ExternalKind, FuncType, Parser, Payload, TypeRef, Val
 
 use crate::COMPONENT;
 
+/// The component of the other world, `mcp-tools`.
+pub const MCP_TOOLS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tools.wasm"));
+
 /// What a hostile component does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hostile {

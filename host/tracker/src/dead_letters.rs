@@ -10,6 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::agent::{Letter, OpenSession, discard};
+use crate::clock::now_us;
 use crate::spool::{Envelope, FORMAT, Kind, Spool};
 use crate::{Error, Target, Tracker};
 
@@ -76,7 +77,8 @@ impl Tracker {
         let mut queued = 0;
         for Opened { kind, envelope, .. } in &letters {
             let Some(envelope) = envelope else { continue };
-            self.spool.accept(envelope, *kind)?;
+            // Accepted anew: one that was given up for its age is not to be given up again at once.
+            self.spool.accept(&Envelope { accepted_us: now_us(), ..envelope.clone() }, *kind)?;
             discard(&self.spool, key, *kind).map_err(failed)?;
             queued += 1;
         }
@@ -152,6 +154,9 @@ fn open(spool: &Spool, key: Uuid) -> Vec<Opened> {
 
 /// Whether these letters can be queued again: all are events, and their session is known.
 fn check(spool: &Spool, key: Uuid, letters: &[Opened]) -> Result<(), String> {
+    if letters.iter().any(|opened| opened.letter.event.is_null()) {
+        return Err("lacks an event (its reason says why), so it can only be dropped".to_owned());
+    }
     if letters.iter().any(|letter| letter.envelope.is_none()) {
         return Err("holds no whole event of this version, so it can only be dropped".to_owned());
     }

@@ -5,8 +5,13 @@
 //! This crate knows nothing of the server's store; the embedded server comes in as a transport.
 
 pub mod agent;
+mod clock;
 mod dead_letters;
 mod error;
+#[cfg(any(test, feature = "crash-points"))]
+pub mod fault;
+#[cfg(not(any(test, feature = "crash-points")))]
+mod fault;
 mod flush;
 mod history;
 mod local;

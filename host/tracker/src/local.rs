@@ -69,8 +69,7 @@ impl Tracker {
         let unreadable = |error: io::Error| self.unreadable(&error);
         let mut keys: Vec<Uuid> =
             self.spool.waiting().map_err(unreadable)?.iter().map(|(key, _)| *key).collect();
-        let open = self.spool.names("open").map_err(unreadable)?;
-        keys.extend(open.iter().filter_map(|name| Uuid::try_parse(name.strip_suffix(".json")?).ok()));
+        keys.extend(self.spool.open_keys().map_err(unreadable)?);
         Ok(keys.into_iter().filter_map(|key| Some((key, self.live_session(key)?))).collect())
     }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::nudge;
+use crate::fault::Part;
 use crate::spool::{Spool, remove};
 use crate::{Error, Target, Tracker};
 
@@ -40,7 +41,7 @@ impl Tracker {
     /// [`Error::Spool`] when the order cannot be kept.
     pub fn order_breaker(&self, target: &Target, order: BreakerOrder) -> Result<(), Error> {
         self.spool
-            .replace_json(&path(&self.spool, target), &order)
+            .replace_json(&path(&self.spool, target), &order, Part::Order)
             .map_err(|error| self.spool.refusal(&format!("the order cannot be kept: {error}")))?;
         // An agent that ended meanwhile has nothing to deliver, and the next one finds the order.
         drop(nudge(&self.spool));
@@ -58,7 +59,7 @@ pub(crate) fn waiting(spool: &Spool, target: &Target) -> Option<BreakerOrder> {
 
 /// The order is obeyed.
 pub(crate) fn done(spool: &Spool, target: &Target) -> io::Result<()> {
-    remove(&path(spool, target))
+    remove(&path(spool, target), Part::Order)
 }
 
 fn path(spool: &Spool, target: &Target) -> PathBuf {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Presence;
+use crate::fault::Part;
 use crate::metrics::{Metrics, Refused};
 use crate::spool::{BYTES_MAX, EVENTS_MAX, Spool};
 use crate::{Error, Target, Tracker, orders};
@@ -51,7 +52,7 @@ impl TargetStatus {
     }
 
     pub(crate) fn save(&self, spool: &Spool) -> io::Result<()> {
-        spool.replace_json(&Self::path(spool, &self.target), self)
+        spool.replace_json(&Self::path(spool, &self.target), self, Part::Status)
     }
 
     fn path(spool: &Spool, target: &Target) -> PathBuf {
@@ -92,6 +93,8 @@ pub struct Status {
     pub open_sessions: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// Things found in the spool that are not ours or damaged, and set aside with the reason.
+    pub set_aside: u64,
     /// What was not recorded, by reason, since the spool was made.
     pub refused: Refused,
     /// When something was last refused, milliseconds since 1970.
@@ -128,6 +131,7 @@ impl Tracker {
             last_delivery_ms: targets.iter().filter_map(|target| target.last_delivery_ms).max(),
             open_sessions: self.open_sessions()?,
             dead_letters: self.spool.dead_letters().map_err(unreadable)?.len() as u64,
+            set_aside: self.spool.count_set_aside(),
             refused: metrics.refused,
             last_refused_ms: metrics.last_refused_ms,
             targets,

@@ -159,6 +159,11 @@ pub(crate) struct Agent {
     /// This is the second stage: detached from whoever started the first
     #[arg(long, hide = true, conflicts_with = "foreground")]
     pub(crate) detached: bool,
+    /// Component in the place of the built-in one, and its digest
+    #[arg(long, requires = "plugin_sha256")]
+    pub(crate) plugin: Option<PathBuf>,
+    #[arg(long, requires = "plugin")]
+    pub(crate) plugin_sha256: Option<String>,
 }
 
 #[derive(Debug, Args)]

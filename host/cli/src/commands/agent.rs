@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
@@ -10,12 +11,13 @@ use shelltrack_sandbox::Profile;
 use shelltrack_tracker::Tuning;
 use shelltrack_tracker::agent::{self, Moment};
 
-use super::sandbox;
 use crate::agent_log;
 use crate::args::Agent;
 use crate::config::{SessionBuddy, Settings};
 use crate::embedded;
 use crate::failure::Failure;
+use crate::places::Places;
+use crate::plugin::{Choice, Plugin};
 
 /// The first descriptor that is none of the standard three.
 const FIRST_OTHER_DESCRIPTOR: i32 = 3;
@@ -27,12 +29,13 @@ pub(crate) fn agent(config: Option<&Path>, agent: &Agent) -> Result<ExitCode, Fa
         Some(_) => return Err(Failure::Usage("SPOOL: must be an absolute path".to_owned())),
         None => spool_of(config)?,
     };
+    let plugin = component(config, agent)?;
     if agent.foreground {
         agent_log::to_stderr();
-        return serve(config, spool, true);
+        return serve(config, spool, &plugin, true);
     }
     if !agent.detached {
-        return detach(config, &spool);
+        return detach(config, &spool, &plugin);
     }
     agent_log::install(&spool);
     // Away from the terminal and its signals. Fails only for the leader of a group, which this is when
@@ -40,18 +43,32 @@ pub(crate) fn agent(config: Option<&Path>, agent: &Agent) -> Result<ExitCode, Fa
     if let Err(error) = rustix::process::setsid() {
         tracing::info!(%error, "no session of its own");
     }
-    serve(config, spool, false)
+    serve(config, spool, &plugin, false)
+}
+
+/// The component that works: what the shell that starts an agent was told, or for a service manager's
+/// agent what is configured.
+fn component(config: Option<&Path>, agent: &Agent) -> Result<Choice, Failure> {
+    if agent.foreground && agent.plugin.is_none() {
+        return Ok(Settings::load(config, &SessionBuddy::default())?.plugin);
+    }
+    let said = Plugin { path: agent.plugin.clone(), sha256: agent.plugin_sha256.clone() };
+    Choice::new(said, Places::find()?.component_cache())
 }
 
 /// The spool of this user and machine, made when it is missing.
 fn spool_of(config: Option<&Path>) -> Result<PathBuf, Failure> {
     let settings = Settings::load(config, &SessionBuddy::default())?;
-    Ok(settings.tracker(sandbox(Profile::OneShot)?)?.status()?.spool)
+    Ok(settings.tracker(settings.sandbox(Profile::OneShot)?)?.status()?.spool)
 }
 
 /// Starts the second stage, which is nobody's child once this one is gone, and keeps nothing: no
 /// descriptor, no working directory. A pipe that was left open would keep its reader waiting.
-fn detach(config: Option<&Path>, spool: &Path) -> Result<ExitCode, Failure> {
+fn detach(config: Option<&Path>, spool: &Path, plugin: &Choice) -> Result<ExitCode, Failure> {
+    // A thousand shells that start at once must not become a thousand agents that find one there.
+    if !agent::is_wanted(spool.to_owned())? {
+        return Ok(ExitCode::SUCCESS);
+    }
     close_fds::set_fds_cloexec(FIRST_OTHER_DESCRIPTOR, &[]);
     let failed = |error: std::io::Error| Failure::Failed(format!("the agent cannot be started: {error}"));
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -59,7 +76,9 @@ fn detach(config: Option<&Path>, spool: &Path) -> Result<ExitCode, Failure> {
         command.arg("--config").arg(config);
     }
     command
-        .args(["agent", "--detached", "--"])
+        .args(["agent", "--detached"])
+        .args(plugin.arguments())
+        .arg("--")
         .arg(spool)
         .current_dir("/")
         .stdin(Stdio::null())
@@ -70,12 +89,13 @@ fn detach(config: Option<&Path>, spool: &Path) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(config: Option<&Path>, spool: PathBuf, stays: bool) -> Result<ExitCode, Failure> {
-    let sandbox = sandbox(Profile::Service)?;
+fn serve(config: Option<&Path>, spool: PathBuf, plugin: &Choice, stays: bool) -> Result<ExitCode, Failure> {
+    let sandbox =
+        plugin.load(Profile::Service).inspect_err(|error| tracing::error!(%error, "the agent ends"))?;
     let embedded = embedded::writing(Arc::clone(&sandbox));
     let config = config.map(Path::to_owned);
-    let tuning = Box::new(move || tuning(config.as_deref()));
-    let observer: Box<dyn Fn(Moment)> = if stays { Box::new(tell_manager) } else { Box::new(|_| {}) };
+    let tuning = Rc::new(move || tuning(config.as_deref()));
+    let observer: Rc<dyn Fn(Moment)> = if stays { Rc::new(tell_manager) } else { Rc::new(|_| {}) };
     agent::run(agent::Options { spool, sandbox, embedded, tuning, stays, observer }).map_err(|error| {
         tracing::error!(%error, "the agent ends");
         Failure::from(error)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use shelltrack_sandbox::Profile;
 use shelltrack_tracker::{BreakerOrder, Target, Tracker};
 
-use super::{name_of, sandbox};
+use super::name_of;
 use crate::args::{Breaker, OfTarget};
 use crate::config::{SessionBuddy, Settings};
 use crate::failure::Failure;
@@ -15,7 +15,7 @@ use crate::output;
 /// Gives the order.
 pub(crate) fn breaker(config: Option<&Path>, command: &Breaker) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &SessionBuddy::default())?;
-    let tracker = settings.tracker(sandbox(Profile::OneShot)?)?;
+    let tracker = settings.tracker(settings.sandbox(Profile::OneShot)?)?;
     let (OfTarget { target }, order, told) = match command {
         Breaker::Open(of) => (of, BreakerOrder::Open, "held open: events wait until it is reset"),
         Breaker::Reset(of) => (of, BreakerOrder::Reset, "reset: it decides for itself again"),

@@ -5,14 +5,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use shelltrack_sandbox::Profile;
 use shelltrack_server::{Imported, Server, StoreError};
 
-use super::{runtime, sandbox};
+use super::runtime;
 use crate::args_server::{Archive, Backup, Database, Export, Import};
 use crate::config::{SessionBuddy, Settings, Transport};
 use crate::embedded;
@@ -45,7 +45,8 @@ pub(crate) fn backup(config: Option<&Path>, backup: &Backup) -> Result<ExitCode,
     }
     let said = |error: StoreError| Failure::Failed(format!("{}: {error}", to.display()));
     runtime.block_on(server.backup(to.clone())).map_err(said)?;
-    let copy = Server::open_read_only(&to, sandbox(Profile::OneShot)?)
+    let sandbox = settings(config, None)?.sandbox(Profile::OneShot)?;
+    let copy = Server::open_read_only(&to, sandbox)
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let count = runtime.block_on(async { copy.check().await.and(copy.count().await) }).map_err(said)?;
     output::print(&format!("{count} sessions copied and checked\n"))?;
@@ -171,14 +172,14 @@ fn url(named: Option<&Path>) -> Option<&str> {
         .filter(|text| ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)))
 }
 
-/// The SQLite file that was named or configured.
-fn file(config: Option<&Path>, named: Option<&Path>) -> Result<PathBuf, Failure> {
+/// The settings, with the SQLite file that was named or configured as their database.
+fn settings(config: Option<&Path>, named: Option<&Path>) -> Result<Settings, Failure> {
     let flags = SessionBuddy {
         transport: Some(Transport::Embedded),
-        database: named.map(Path::to_owned),
+        database: named.filter(|_| url(named).is_none()).map(Path::to_owned),
         ..SessionBuddy::default()
     };
-    Ok(Settings::load(config, &flags)?.database)
+    Settings::load(config, &flags)
 }
 
 /// A server over what was named, to be written.
@@ -187,11 +188,11 @@ pub(super) async fn writing(
     named: Option<&Path>,
     profile: Profile,
 ) -> Result<Server, Failure> {
+    let settings = settings(config, named)?;
+    let sandbox = settings.sandbox(profile)?;
     match url(named) {
-        Some(url) => {
-            Server::connect(url, sandbox(profile)?).await.map_err(|error| Failure::Failed(error.to_string()))
-        }
-        None => embedded::open_writing(&file(config, named)?, sandbox(profile)?).map_err(Failure::Failed),
+        Some(url) => Server::connect(url, sandbox).await.map_err(|error| Failure::Failed(error.to_string())),
+        None => embedded::open_writing(&settings.database, sandbox).map_err(Failure::Failed),
     }
 }
 
@@ -201,7 +202,8 @@ async fn reading(config: Option<&Path>, named: &Database) -> Result<Server, Fail
     if url(named).is_some() {
         return writing(config, named, Profile::OneShot).await;
     }
-    let server = Server::open_read_only(&file(config, named)?, sandbox(Profile::OneShot)?);
+    let settings = settings(config, named)?;
+    let server = Server::open_read_only(&settings.database, settings.sandbox(Profile::OneShot)?);
     server.map_err(|error| Failure::Failed(error.to_string()))
 }
 

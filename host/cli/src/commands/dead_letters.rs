@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use shelltrack_sandbox::Profile;
 use shelltrack_tracker::{DeadLetter, Error, Tracker};
 
-use super::{name_of, now_ms, sandbox};
+use super::{name_of, now_ms};
 use crate::args::{Chosen, DeadLetters};
 use crate::config::{SessionBuddy, Settings};
 use crate::failure::{FAILED, Failure, tell};
@@ -20,7 +20,7 @@ const PREFIX_CHARS_MIN: usize = 4;
 /// Does what was asked for.
 pub(crate) fn dead_letters(config: Option<&Path>, command: &DeadLetters) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &SessionBuddy::default())?;
-    let tracker = settings.tracker(sandbox(Profile::OneShot)?)?;
+    let tracker = settings.tracker(settings.sandbox(Profile::OneShot)?)?;
     let letters = tracker.dead_letters()?;
     match command {
         DeadLetters::List { json } => list(&letters, *json),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use shelltrack_sandbox::Profile;
 use shelltrack_tracker::{FlushReport, TargetStatus};
 
-use super::{name_of, sandbox};
+use super::name_of;
 use crate::args::Flush;
 use crate::config::{SessionBuddy, Settings};
 use crate::failure::{Failure, tell};
@@ -16,7 +16,7 @@ use crate::output;
 /// Waits; fails when not everything was delivered.
 pub(crate) fn flush(config: Option<&Path>, flush: &Flush) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &SessionBuddy::default())?;
-    let tracker = settings.tracker(sandbox(Profile::OneShot)?)?;
+    let tracker = settings.tracker(settings.sandbox(Profile::OneShot)?)?;
     let watched = stderr().is_terminal();
     let held = tracker.status()?.targets.into_iter().filter(TargetStatus::is_held_open);
     for target in held.map(|status| name_of(&status.target)) {

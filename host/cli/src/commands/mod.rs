@@ -6,6 +6,8 @@ mod database;
 mod dead_letters;
 mod flush;
 mod man;
+pub(crate) mod plugin;
+pub(crate) mod redact;
 mod run;
 mod serve;
 mod service;
@@ -19,8 +21,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::CommandFactory;
+use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
-use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tracker::Target;
 use shelltrack_tracker::session_buddy::{CallError, SessionBuddy};
 use tokio::runtime::Runtime;
@@ -54,6 +56,8 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Export(export) => database::export(config, &export),
         Command::Import(import) => database::import(config, &import),
         Command::Backup(backup) => database::backup(config, &backup),
+        Command::Redact(redact) => redact::redact(config, &redact),
+        Command::Plugin(plugin) => plugin::plugin(&plugin),
         Command::Completions { shell } => completions(shell),
         Command::DeadLetters(command) => dead_letters::dead_letters(config, &command),
         Command::Breaker(command) => breaker::breaker(config, &command),
@@ -68,10 +72,6 @@ fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
     clap_complete::generate(shell, &mut Cli::command(), "shelltrack", &mut script);
     output::print(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn sandbox(profile: Profile) -> Result<Arc<Sandbox>, Failure> {
-    Sandbox::standard(profile).map(Arc::new).map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// Tasks of one connection: they take turns on this thread.

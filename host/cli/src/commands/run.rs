@@ -18,6 +18,7 @@ use super::{clean_shell_type, metadata_json};
 use crate::args::Run;
 use crate::config::{COMPONENT_DEFAULT, SessionBuddy, Settings};
 use crate::failure::{FAILED, Failure, NOT_FOUND, NOT_LAUNCHED, tell};
+use crate::plugin::Choice;
 use crate::recorder::Recorder;
 use crate::supervise::{Ended, NotStarted, Supervisor};
 
@@ -125,10 +126,11 @@ fn prepare(config: Option<&Path>, run: &Run, key: &str) -> Result<Option<Recordi
             None
         }
     };
-    let sandbox = match Sandbox::standard(Profile::OneShot) {
-        Ok(sandbox) => Arc::new(sandbox),
-        Err(error) => {
-            tracing::warn!(%error, "the session is not recorded");
+    let plugin = settings.as_ref().map_or(&Choice::BuiltIn, |settings| &settings.plugin);
+    let sandbox = match plugin.load(Profile::OneShot) {
+        Ok(sandbox) => sandbox,
+        Err(failure) => {
+            tell(&format!("{failure}; this session is not recorded"));
             return Ok(None);
         }
     };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use shelltrack_sandbox::{Profile, Sandbox};
 
-use super::{connect, name_of, runtime, sandbox};
+use super::{connect, name_of, runtime};
 use crate::args::{List, Show};
 use crate::config::Settings;
 use crate::failure::{Failure, tell};
@@ -22,7 +22,7 @@ const SHOW_TOOL: &str = "show_session";
 /// Lists sessions, newest first.
 pub(crate) fn list(config: Option<&Path>, list: &List) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &list.session_buddy)?;
-    let sandbox = sandbox(Profile::OneShot)?;
+    let sandbox = settings.sandbox(Profile::OneShot)?;
     // First what is here: what is delivered meanwhile is then seen twice rather than never.
     let local = known_here(&settings, &sandbox);
     let asked = Question::List(json!({
@@ -53,7 +53,7 @@ pub(crate) fn list(config: Option<&Path>, list: &List) -> Result<ExitCode, Failu
 /// Shows one session.
 pub(crate) fn show(config: Option<&Path>, show: &Show) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &show.session_buddy)?;
-    let sandbox = sandbox(Profile::OneShot)?;
+    let sandbox = settings.sandbox(Profile::OneShot)?;
     let mut local = known_here(&settings, &sandbox);
     local.retain(|local| local.record.is_meant_by(&show.id));
     // Every server knows its own id; not every one knows ours.

@@ -9,7 +9,7 @@ use shelltrack_sandbox::types::{ExitReason, StartContext};
 use shelltrack_tracker::{ShellEnd, surroundings};
 use uuid::Uuid;
 
-use super::{clean_shell_type, metadata_json, sandbox};
+use super::{clean_shell_type, metadata_json};
 use crate::args::{End, Start};
 use crate::config::{SessionBuddy, Settings};
 use crate::failure::{Failure, tell};
@@ -20,7 +20,7 @@ pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Fai
     let pid = pid_of(start.pid)?;
     let (settings, unknown) = Settings::load_leniently(config, &start.session_buddy)?;
     unknown.iter().for_each(|unknown| tell(&format!("{unknown}; it is ignored")));
-    let sandbox = sandbox(Profile::OneShot)?;
+    let sandbox = settings.sandbox(Profile::OneShot)?;
     let shell_type = start
         .shell_type
         .unwrap_or_else(|| clean_shell_type(&process::name_of(pid), &sandbox, &settings.policy));
@@ -50,7 +50,7 @@ pub(crate) fn end(config: Option<&Path>, end: &End) -> Result<ExitCode, Failure>
         tracing::warn!(%failure, "ended without the configuration");
         Settings::without_configuration()
     })?;
-    let tracker = settings.tracker(sandbox(Profile::OneShot)?)?;
+    let tracker = settings.tracker(settings.sandbox(Profile::OneShot)?)?;
     tracker.session(&end.key)?.end(ShellEnd {
         exit_status: end.exit_status,
         exit_reason: if end.exit_status.is_some() { ExitReason::Exited } else { ExitReason::Unknown },

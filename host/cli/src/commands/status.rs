@@ -12,7 +12,7 @@ use shelltrack_sandbox::types::Outcome;
 use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tracker::{Target, TargetStatus};
 
-use super::{connect, name_of, now_ms, runtime, sandbox};
+use super::{connect, name_of, now_ms, runtime};
 use crate::config::Settings;
 use crate::failure::{FAILED, Failure};
 use crate::output::{duration, lines, print, print_json, several, time_of_ms};
@@ -58,7 +58,7 @@ struct Probe {
 /// Tells how things are; the exit status says whether a person is needed.
 pub(crate) fn status(config: Option<&Path>, status: &args::Status) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &status.session_buddy)?;
-    let sandbox = sandbox(Profile::OneShot)?;
+    let sandbox = settings.sandbox(Profile::OneShot)?;
     let tracker = settings.tracker(Arc::clone(&sandbox))?;
     let told = tracker.status()?;
     if status.prometheus {

@@ -19,6 +19,7 @@ fn quiet() -> Status {
         last_delivery_ms: None,
         open_sessions: 0,
         dead_letters: 0,
+        set_aside: 0,
         refused: Refused::default(),
         last_refused_ms: None,
         targets: Vec::new(),

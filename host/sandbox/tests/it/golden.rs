@@ -1,10 +1,14 @@
-//! What the built-in component is, against files that change only on purpose. `UPDATE_GOLDEN=1`
+//! What the components of both worlds are, against files that change only on purpose. `UPDATE_GOLDEN=1`
 //! writes them anew.
 
 use std::path::Path;
 
 use shelltrack_sandbox::COMPONENT;
-use wit_component::{DecodedWasm, WitPrinter};
+use shelltrack_sandbox::testing::MCP_TOOLS;
+use wit_component::WitPrinter;
+
+/// The component of each world.
+const COMPONENTS: [(&str, &[u8]); 2] = [("session-tracker", COMPONENT), ("mcp-tools", MCP_TOOLS)];
 
 /// The component of the binary: code, Unicode tables, and 30 KB of names for the frames of traps.
 const COMPONENT_BYTES_MAX: usize = 400 << 10;
@@ -21,42 +25,46 @@ fn check_golden(name: &str, actual: &str) {
 }
 
 #[test]
-fn the_component_imports_the_clock_and_the_entropy_and_nothing_else() {
-    let DecodedWasm::Component(resolve, world) = wit_component::decode(COMPONENT).unwrap() else {
-        panic!("not a component");
-    };
-    let imports = resolve.worlds[world].imports.keys();
-    let mut imports: Vec<_> = imports.map(|key| resolve.name_world_key(key) + "\n").collect();
-    imports.sort_unstable();
-    check_golden("imports.txt", &imports.concat());
+fn the_components_import_the_clock_and_the_entropy_and_nothing_else() {
+    for (name, component) in COMPONENTS {
+        let functions = shelltrack_componentize::imported_functions(component).unwrap();
+        check_golden(&format!("{name}.imports.txt"), &(functions.join("\n") + "\n"));
+    }
 }
 
 #[test]
-fn the_contract_of_the_component_is_the_published_one() {
-    let decoded = wit_component::decode(COMPONENT).unwrap();
-    let (resolve, main) = (decoded.resolve(), decoded.package());
-    let mut printer = WitPrinter::default();
-    let nested: Vec<_> = resolve.packages.iter().map(|(id, _)| id).filter(|id| *id != main).collect();
-    printer.print(resolve, main, &nested).unwrap();
-    check_golden("component.wit", &printer.output.to_string());
+fn the_contract_of_the_components_is_the_published_one() {
+    for (name, component) in COMPONENTS {
+        let decoded = wit_component::decode(component).unwrap();
+        let (resolve, main) = (decoded.resolve(), decoded.package());
+        let mut printer = WitPrinter::default();
+        let nested: Vec<_> = resolve.packages.iter().map(|(id, _)| id).filter(|id| *id != main).collect();
+        printer.print(resolve, main, &nested).unwrap();
+        check_golden(&format!("{name}.wit"), &printer.output.to_string());
+    }
 }
 
 #[test]
-fn the_component_is_small() {
-    assert!(COMPONENT.len() <= COMPONENT_BYTES_MAX, "{} bytes", COMPONENT.len());
+fn the_components_are_small() {
+    for (name, component) in COMPONENTS {
+        assert!(component.len() <= COMPONENT_BYTES_MAX, "{name}: {} bytes", component.len());
+    }
 }
 
 #[test]
-fn the_component_tells_nothing_of_the_machine_that_built_it() {
+fn the_components_tell_nothing_of_the_machine_that_built_them() {
     let home = std::env::home_dir().unwrap();
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let ours = [home.join(".cargo"), home.join(".rustup"), workspace.to_owned()];
     let ours = ours.iter().map(|path| path.to_str().unwrap());
     for path in ours.chain(["/root/", "/home/", "/Users/", ".cargo/registry"]) {
         let path = path.as_bytes();
-        let found = COMPONENT.windows(path.len()).position(|window| window == path);
-        let context = found.map(|at| String::from_utf8_lossy(&COMPONENT[at..COMPONENT.len().min(at + 120)]));
-        assert_eq!(context, None);
+        for (_, component) in COMPONENTS {
+            let found = component.windows(path.len()).position(|window| window == path);
+            let context =
+                found.map(|at| String::from_utf8_lossy(&component[at..component.len().min(at + 120)]));
+            assert_eq!(context, None);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod calls;
 mod file;
 mod golden;
 mod hostile;
+mod tools;
 
 use shelltrack_sandbox::types::*;
 

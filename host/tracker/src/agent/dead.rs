@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use super::session::OpenSession;
 use crate::DeadLetterLimits;
-use crate::spool::{Kind, Spool, now_us, remove};
+use crate::clock::now_us;
+use crate::fault::Part;
+use crate::spool::{Kind, Spool, remove};
 
 /// One dead letter, as it lies in its file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,8 +48,14 @@ pub(crate) fn bury(spool: &Spool, sandbox: &Sandbox, key: Uuid, kind: Kind, reas
     // A session that cannot be read is no reason to keep the event in the queue.
     let session = OpenSession::load(spool, key).ok().flatten();
     let letter = Letter { reason: clean(sandbox, reason), dead_us: now_us(), event, session };
-    spool.replace_json(&spool.dead_path(key, kind), &letter)?;
-    remove(&path)
+    spool.replace_json(&spool.dead_path(key, kind), &letter, Part::Letter)?;
+    remove(&path, Part::Event)
+}
+
+/// Notes that a session is lost to us: what still comes of it becomes dead letters as well.
+pub(crate) fn bury_session(spool: &Spool, key: Uuid, reason: &str) -> io::Result<()> {
+    let letter = Letter { reason: reason.to_owned(), dead_us: now_us(), event: Value::Null, session: None };
+    spool.replace_json(&spool.dead_path(key, Kind::Start), &letter, Part::Letter)
 }
 
 /// A reason may be a server's words, which may repeat parts of the event or worse: the component cleans
@@ -66,9 +74,9 @@ pub(crate) fn discard(spool: &Spool, key: Uuid, kind: Kind) -> io::Result<()> {
     if raw.is_dir() {
         fs::remove_dir_all(&raw)?;
     } else {
-        remove(&raw)?;
+        remove(&raw, Part::Letter)?;
     }
-    remove(&letter)
+    remove(&letter, Part::Letter)
 }
 
 /// Removes the oldest letters until the rest is within the limits; gives how many went.
@@ -111,7 +119,7 @@ mod tests {
             let key = Uuid::new_v4();
             let path = spool.dead_path(key, Kind::End);
             let letter = Letter { reason: "no".to_owned(), dead_us: 1, event: Value::Null, session: None };
-            spool.replace_json(&path, &letter).unwrap();
+            spool.replace_json(&path, &letter, Part::Letter).unwrap();
             let since = SystemTime::now() - Duration::from_secs(*age);
             fs::File::options().append(true).open(path).unwrap().set_modified(since).unwrap();
             key

@@ -6,11 +6,13 @@ use std::io;
 use shelltrack_sandbox::types::Outcome;
 
 use super::session::OpenSession;
-use super::{Item, Shared};
+use super::{Item, Note, Shared};
 use crate::Error;
+use crate::clock::now_us;
+use crate::fault::{self, Act, Part};
 use crate::history::Past;
 use crate::session_buddy::{CallError, SessionBuddy};
-use crate::spool::{Envelope, Kind, Spool, now_us, remove};
+use crate::spool::{Envelope, Kind, Spool, remove};
 
 /// What became of one attempt.
 pub(super) enum Verdict {
@@ -37,12 +39,12 @@ impl Delivery<'_> {
         let Some(envelope) = Spool::read_json::<Envelope>(&path).map_err(stored)? else {
             return Ok(Verdict::Done);
         };
-        let Some(mut session) = OpenSession::load(spool, item.key).map_err(stored)? else {
-            if item.kind == Kind::Start {
+        let Some(mut session) = OpenSession::recover(spool, item.key).map_err(stored)? else {
+            if item.kind == Kind::Start || spool.dead_path(item.key, Kind::Start).exists() {
                 return Ok(Verdict::Dead("what was known of its session is gone".to_owned()));
             }
             // Known when the event was queued, over by now.
-            return remove(&path).map_err(stored).map(|()| Verdict::Done);
+            return remove(&path, Part::Event).map_err(stored).map(|()| Verdict::Done);
         };
         let before = session.clone();
         let verdict = match item.kind {
@@ -54,7 +56,7 @@ impl Delivery<'_> {
                 self.shared.history.add(&Past::new(&session, &envelope.wire));
             }
             session.save(spool).map_err(stored)?;
-            remove(&path).map_err(stored)?;
+            remove(&path, Part::Event).map_err(stored)?;
             if session.is_forgettable(now_us()) {
                 session.forget(spool).map_err(stored)?;
             }
@@ -67,8 +69,16 @@ impl Delivery<'_> {
             // An earlier agent delivered it and was killed before it could drop the file.
             return Verdict::Done;
         }
-        match self.connection.track_start(&session.wire).await {
+        if let Err(error) = fault::at(Part::Start, Act::Send) {
+            return Verdict::Again(cut_off(&error));
+        }
+        let answer = self.connection.track_start(&session.wire).await;
+        if let Err(error) = fault::at(Part::Start, Act::Answered) {
+            return Verdict::Again(cut_off(&error));
+        }
+        match answer {
             Ok(session_id) => {
+                self.shared.note(Note::Tracked(session.key, session_id.clone().into()));
                 session.session_id = Some(session_id);
                 Verdict::Done
             }
@@ -100,7 +110,14 @@ impl Delivery<'_> {
             Ok(wire) => wire,
             Err(error) => return Ok(Verdict::Dead(format!("cannot be bound to the server's id: {error}"))),
         };
-        Ok(match self.connection.track_end(&wire).await {
+        if let Err(error) = fault::at(Part::End, Act::Send) {
+            return Ok(Verdict::Again(cut_off(&error)));
+        }
+        let answer = self.connection.track_end(&wire).await;
+        if let Err(error) = fault::at(Part::End, Act::Answered) {
+            return Ok(Verdict::Again(cut_off(&error)));
+        }
+        Ok(match answer {
             Ok(()) => {
                 match kind {
                     Kind::Gone => session.inferred_end_us = Some(now_us()),
@@ -120,4 +137,9 @@ impl From<CallError> for Verdict {
             _ => Self::Again(error),
         }
     }
+}
+
+/// What a planned fault on the wire looks like from here.
+fn cut_off(error: &io::Error) -> CallError {
+    CallError { outcome: Outcome::Unreachable, message: error.to_string(), retry_after_ms: None }
 }

@@ -1,7 +1,7 @@
 //! When a target may be called: the component decides, this keeps its state in `breaker-ID.json`.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,10 @@ use shelltrack_sandbox::types::{
     BackoffPolicy, BreakerInput, BreakerPhase, BreakerPolicy, BreakerStep, CallReport, Outcome,
 };
 
+use crate::clock::now_ms;
+use crate::fault::{self, Act, Part};
 use crate::session_buddy::CallError;
-use crate::spool::{Spool, now_us};
+use crate::spool::Spool;
 use crate::{BreakerOrder, Tuning};
 
 /// The wait after a failure when the component's own breaker fails.
@@ -151,8 +153,10 @@ impl Gate {
 
     fn keep(&self) -> io::Result<()> {
         let tmp = self.path.with_extension("tmp");
+        fault::at(Part::Breaker, Act::Create)?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&tmp)?;
-        file.write_all(self.state.as_bytes())?;
+        fault::write_all(&mut file, self.state.as_bytes(), Part::Breaker)?;
+        fault::at(Part::Breaker, Act::Rename)?;
         fs::rename(&tmp, &self.path)
     }
 }
@@ -175,9 +179,4 @@ fn name_of(phase: BreakerPhase) -> &'static str {
         BreakerPhase::ForcedOpen => "forced-open",
         BreakerPhase::Disabled => "disabled",
     }
-}
-
-/// Milliseconds since 1970-01-01T00:00:00Z.
-pub(super) fn now_ms() -> u64 {
-    now_us() / 1_000
 }

@@ -21,7 +21,7 @@ pub(super) fn accept_end(
     if spool.event_path(key, Kind::End).exists() {
         return Ok(false);
     }
-    let session = OpenSession::load(spool, key).map_err(|error| spool.refusal(&error.to_string()))?;
+    let session = OpenSession::recover(spool, key).map_err(|error| spool.refusal(&error.to_string()))?;
     let Some(session) = session.filter(OpenSession::is_open) else { return Ok(false) };
     let prepared = build_end(sandbox, &session, reason, at_us)?;
     spool.accept(&Envelope::new(key, prepared, None), Kind::Gone)?;

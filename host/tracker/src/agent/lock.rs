@@ -10,14 +10,18 @@
 //! shell writes its event first and looks for `agent.json` afterwards: either it still finds it, then
 //! the last look comes later and sees the event, or it starts a newcomer, which waits for the lock.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Part;
 use crate::process::ProcessId;
 use crate::spool::{Spool, remove};
 
@@ -34,6 +38,10 @@ pub(crate) struct Presence {
     pub(crate) process: ProcessId,
     /// Its version.
     pub(crate) version: String,
+    /// When its executable was made, seconds since 1970: tells builds of one version apart. 0 when
+    /// unknown.
+    #[serde(default)]
+    pub(crate) build: i64,
     /// When it last said so, milliseconds since 1970: what was alive then is known to have been.
     pub(crate) seen_ms: u64,
     /// Whether a service manager keeps it: then no other agent takes its place.
@@ -52,26 +60,47 @@ impl Presence {
         Self::last(spool).filter(|presence| presence.process.is_alive())
     }
 
-    /// Sends that agent a signal.
-    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
-        let pid = i32::try_from(self.process.pid).ok().and_then(Pid::from_raw);
-        pid.map_or(Ok(()), |pid| Ok(kill_process(pid, signal)?))
-    }
-
     /// Announces this process as the agent, or that it is still there.
     pub(crate) fn announce(spool: &Spool, now_ms: u64, stays: bool) -> io::Result<()> {
         let presence = Self {
             process: ProcessId::of(std::process::id()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            build: build(),
             seen_ms: now_ms,
             stays,
         };
-        spool.replace_json(&path(spool), &presence)
+        spool.replace_json(&path(spool), &presence, Part::Presence)
+    }
+
+    /// Whether this program is newer, and is to take over. An older one never displaces a newer one, and
+    /// one that a service manager keeps is replaced by restarting the service.
+    pub(crate) fn is_outdated(&self) -> bool {
+        if self.stays {
+            return false;
+        }
+        let ours = Version::parse(env!("CARGO_PKG_VERSION")).ok();
+        let theirs = Version::parse(&self.version).ok();
+        // A version that cannot be read is none of ours, and not to be relied upon.
+        theirs.is_none() || (theirs, self.build) < (ours, build())
+    }
+
+    /// Whether it makes room for a newcomer, which `stays` or started itself.
+    fn gives_way(&self, stays: bool) -> bool {
+        if stays { !self.stays } else { self.is_outdated() }
+    }
+
+    /// Sends a signal to the agent; that it ended meanwhile is fine.
+    pub(crate) fn send(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.process.pid).ok().and_then(Pid::from_raw);
+        match pid.filter(|_| self.process.is_alive()).map(|pid| kill_process(pid, signal)) {
+            None | Some(Ok(()) | Err(Errno::SRCH)) => Ok(()),
+            Some(Err(error)) => Err(error.into()),
+        }
     }
 
     /// Tells everyone not to rely on this agent any more.
     pub(crate) fn withdraw(spool: &Spool) -> io::Result<()> {
-        remove(&path(spool))
+        remove(&path(spool), Part::Presence)
     }
 }
 
@@ -79,29 +108,80 @@ fn path(spool: &Spool) -> std::path::PathBuf {
     spool.root().join("agent.json")
 }
 
-/// Becomes the agent: the lock, held until it is dropped. `None` when another one sees to it.
-pub(crate) fn acquire(spool: &Spool) -> io::Result<Option<File>> {
+/// When the executable of this process was made. It may be replaced by now, and still be found.
+fn build() -> i64 {
+    static BUILD: OnceLock<i64> = OnceLock::new();
+    *BUILD.get_or_init(|| {
+        let executable = fs::metadata("/proc/self/exe");
+        let executable = executable.or_else(|_| fs::metadata(std::env::current_exe()?));
+        executable.map_or(0, |executable| executable.mtime())
+    })
+}
+
+/// Becomes the agent: the lock, held until it is dropped. `None` when another one sees to it. A newcomer
+/// that `stays` takes the place of one that started itself, and fails when another one stays already.
+pub(super) fn acquire(spool: &Spool, stays: bool) -> io::Result<Option<File>> {
     let deadline = Instant::now() + WAIT;
     loop {
-        let Some(next) = try_lock(spool, "next.lock")? else { return Ok(None) };
-        loop {
-            if let Some(lock) = try_lock(spool, "agent.lock")? {
-                return Ok(Some(lock));
+        match try_lock(spool, "next.lock")? {
+            Some(_next) => {
+                if let Some(lock) = await_place(spool, stays, deadline)? {
+                    return Ok(Some(lock));
+                }
             }
-            if Presence::current(spool).is_some() {
-                break;
-            }
-            if Instant::now() > deadline {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the other agent does not end"));
-            }
-            std::thread::sleep(LOOK);
+            None if stays => look_again(deadline)?,
+            None => return Ok(None),
         }
-        drop(next);
         // Whoever was turned away by our hold of `next.lock` relies on this second look.
-        if Presence::current(spool).is_some() {
-            return Ok(None);
+        match Presence::current(spool).filter(|agent| !agent.gives_way(stays)) {
+            Some(agent) if stays => {
+                let pid = agent.process.pid;
+                return Err(io::Error::other(format!("an agent that stays serves it already, pid {pid}")));
+            }
+            Some(_) => return Ok(None),
+            None => {}
         }
     }
+}
+
+/// Waits for the lock while `next.lock` is held. `None` when an agent has it that does not give way.
+fn await_place(spool: &Spool, stays: bool, deadline: Instant) -> io::Result<Option<File>> {
+    let mut asked = None;
+    loop {
+        if let Some(lock) = try_lock(spool, "agent.lock")? {
+            return Ok(Some(lock));
+        }
+        match Presence::current(spool) {
+            Some(agent) if !agent.gives_way(stays) => return Ok(None),
+            Some(agent) => {
+                if asked.replace(agent.process.pid) != Some(agent.process.pid) {
+                    tracing::info!(pid = agent.process.pid, version = agent.version, "is asked to leave");
+                    agent.send(Signal::TERM)?;
+                }
+            }
+            None => {}
+        }
+        look_again(deadline)?;
+    }
+}
+
+/// Sleeps until it is time for another look.
+fn look_again(deadline: Instant) -> io::Result<()> {
+    if Instant::now() > deadline {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "the other agent does not end"));
+    }
+    std::thread::sleep(LOOK);
+    Ok(())
+}
+
+/// Takes the agent's place if it is free, and waits for nothing.
+pub(super) fn try_agent(spool: &Spool) -> io::Result<Option<File>> {
+    try_lock(spool, "agent.lock")
+}
+
+/// Whether a newcomer waits for the agent's place.
+pub(super) fn is_awaited(spool: &Spool) -> io::Result<bool> {
+    Ok(try_lock(spool, "next.lock")?.is_none())
 }
 
 fn try_lock(spool: &Spool, name: &str) -> io::Result<Option<File>> {
@@ -127,9 +207,9 @@ mod tests {
     fn a_newcomer_leaves_when_an_agent_can_be_relied_upon() {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
-        let held = acquire(&spool).unwrap().unwrap();
+        let held = acquire(&spool, false).unwrap().unwrap();
         Presence::announce(&spool, 1, false).unwrap();
-        assert!(acquire(&spool).unwrap().is_none());
+        assert!(acquire(&spool, false).unwrap().is_none());
         drop(held);
     }
 
@@ -137,14 +217,14 @@ mod tests {
     fn a_newcomer_waits_for_an_agent_that_is_ending() {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
-        let held = acquire(&spool).unwrap().unwrap();
+        let held = acquire(&spool, false).unwrap().unwrap();
         let other = spool.clone();
-        let newcomer = std::thread::spawn(move || acquire(&other).unwrap().is_some());
+        let newcomer = std::thread::spawn(move || acquire(&other, false).unwrap().is_some());
         while try_lock(&spool, "next.lock").unwrap().is_some() {
             std::thread::yield_now();
         }
         // One newcomer is enough: a second one goes at once.
-        assert!(acquire(&spool).unwrap().is_none());
+        assert!(acquire(&spool, false).unwrap().is_none());
         drop(held);
         assert!(newcomer.join().unwrap());
     }
@@ -158,9 +238,60 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let process = ProcessId::of(child.id());
         child.wait().unwrap();
-        let dead = Presence { process, version: "0".to_owned(), seen_ms: 1, stays: false };
-        spool.replace_json(&path(&spool), &dead).unwrap();
+        let dead = Presence { process, ..agent("0.0.0", 0, false) };
+        spool.replace_json(&path(&spool), &dead, Part::Presence).unwrap();
         assert!(Presence::current(&spool).is_none());
-        assert!(acquire(&spool).unwrap().is_some());
+        assert!(acquire(&spool, false).unwrap().is_some());
+    }
+
+    fn agent(version: &str, build: i64, stays: bool) -> Presence {
+        let process = ProcessId::of(std::process::id());
+        Presence { process, version: version.to_owned(), build, seen_ms: 1, stays }
+    }
+
+    #[test]
+    fn an_older_agent_is_displaced_and_a_newer_one_is_not() {
+        let agent = |version, build| agent(version, build, false);
+        let own = env!("CARGO_PKG_VERSION");
+        assert!(agent("0.0.1", i64::MAX).is_outdated());
+        assert!(agent(own, build() - 1).is_outdated());
+        assert!(agent("no version", i64::MAX).is_outdated());
+        assert!(!agent(own, build()).is_outdated());
+        assert!(!agent(own, build() + 1).is_outdated());
+        assert!(!agent("99.0.0", 0).is_outdated());
+    }
+
+    #[test]
+    fn an_agent_that_a_service_manager_keeps_gives_way_to_nobody() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path()).unwrap();
+        let _held = acquire(&spool, true).unwrap().unwrap();
+        let kept = agent("0.0.1", 0, true);
+        spool.replace_json(&path(&spool), &kept, Part::Presence).unwrap();
+        assert!(acquire(&spool, false).unwrap().is_none());
+        let told = acquire(&spool, true).unwrap_err().to_string();
+        assert!(told.contains(&format!("pid {}", std::process::id())), "{told}");
+    }
+
+    #[test]
+    fn an_agent_that_started_itself_gives_way_to_one_that_stays_however_new_it_is() {
+        assert!(agent("99.0.0", i64::MAX, false).gives_way(true));
+        assert!(!agent("99.0.0", i64::MAX, false).gives_way(false));
+    }
+
+    #[test]
+    fn a_thousand_newcomers_at_once_make_one_agent() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path()).unwrap();
+        let agents = std::thread::scope(|scope| {
+            let newcomer = || {
+                let lock = acquire(&spool, false).unwrap()?;
+                Presence::announce(&spool, 1, false).unwrap();
+                Some(lock)
+            };
+            let newcomers: Vec<_> = (0..1000).map(|_| scope.spawn(newcomer)).collect();
+            newcomers.into_iter().filter_map(|newcomer| newcomer.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(agents.len(), 1);
     }
 }

@@ -19,6 +19,14 @@ mod inferred;
 mod keeper;
 mod lock;
 mod session;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test may fail by panic"
+)]
+mod sim;
 mod worker;
 
 use std::cell::RefCell;
@@ -28,23 +36,29 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use shelltrack_sandbox::Sandbox;
+use shelltrack_sandbox::types::ExitReason;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::{LocalSet, spawn_local};
 use uuid::Uuid;
 
 pub(crate) use dead::{Letter, discard};
 pub(crate) use lock::Presence;
 pub(crate) use session::OpenSession;
 
-use crate::Error;
-use crate::Tuning;
 use crate::history::History;
 use crate::metrics::Counting;
 use crate::session_buddy::Embedded;
-use crate::spool::{Kind, Spool};
+use crate::spool::{Kind, Spool, siblings};
+use crate::{Error, Tuning};
+use keeper::Keeper;
+
+/// How long a server may take a session for alive that it heard nothing more of. Renewed three times as
+/// often, so that a machine that vanished is noticed within minutes.
+const LEASE: Duration = Duration::from_secs(180);
 
 /// How an agent is started: program and arguments; the spool directory is appended.
 #[derive(Clone, Debug)]
@@ -64,12 +78,12 @@ pub struct Options {
     /// How the embedded Session-Buddy is reached.
     pub embedded: Embedded,
     /// How it delivers; asked again whenever a person waits for a delivery.
-    pub tuning: Box<dyn Fn() -> Tuning>,
+    pub tuning: Rc<dyn Fn() -> Tuning>,
     /// A service manager started it: it stays when there is nothing to do, and takes the place of an
     /// agent that started itself.
     pub stays: bool,
     /// Told what becomes of the agent.
-    pub observer: Box<dyn Fn(Moment)>,
+    pub observer: Rc<dyn Fn(Moment)>,
 }
 
 /// What becomes of an agent.
@@ -88,11 +102,18 @@ struct Shared {
     spool: Spool,
     sandbox: Arc<Sandbox>,
     embedded: Embedded,
-    tuning: Box<dyn Fn() -> Tuning>,
-    observer: Box<dyn Fn(Moment)>,
+    tuning: Rc<dyn Fn() -> Tuning>,
+    observer: Rc<dyn Fn(Moment)>,
+    /// It does not leave because there is nothing to do.
+    stays: bool,
     counting: RefCell<Counting>,
     history: History,
     notes: UnboundedSender<Note>,
+    /// The spool is that of another pid namespace of this machine: its events are delivered for those
+    /// who may never come back, and its processes are not judged.
+    visiting: bool,
+    /// Held by everyone who visits another spool.
+    visits: Rc<()>,
 }
 
 /// What the keeper is told by the others.
@@ -105,8 +126,11 @@ enum Note {
     Finished(Uuid, Kind),
     /// A session is buried.
     Forget(Uuid),
-    /// A shell is gone since then (microseconds since 1970), and has had time to announce its end.
-    Vanished(Uuid, u64),
+    /// A shell is gone, for that reason and since then (microseconds since 1970), and has had time to
+    /// announce its end.
+    Vanished(Uuid, ExitReason, u64),
+    /// A server gave a session its id.
+    Tracked(Uuid, Box<str>),
 }
 
 /// One event that waits. The order is the order of delivery.
@@ -123,12 +147,43 @@ enum Order {
     Deliver(Item),
     /// A person waits: try now, whatever the breaker and the backoff say.
     TryNow,
+    /// Tell the server that these sessions live (its ids).
+    Renew(Vec<Box<str>>),
 }
 
 impl Shared {
+    fn new(
+        spool: Spool,
+        options: &Options,
+        notes: UnboundedSender<Note>,
+        visiting: bool,
+        visits: Rc<()>,
+    ) -> Self {
+        Self {
+            sandbox: options.sandbox.clone(),
+            embedded: options.embedded.clone(),
+            tuning: options.tuning.clone(),
+            observer: options.observer.clone(),
+            stays: options.stays && !visiting,
+            counting: RefCell::new(Counting::load(&spool)),
+            history: History::open(&spool),
+            spool,
+            notes,
+            visiting,
+            visits,
+        }
+    }
+
     fn note(&self, note: Note) {
         // The keeper outlives everyone who sends to it; at the very end nobody needs the news.
         drop(self.notes.send(note));
+    }
+
+    /// Tells what becomes of the agent. A visit is no agent of its own.
+    fn tell(&self, moment: Moment) {
+        if !self.visiting {
+            (self.observer)(moment);
+        }
     }
 
     fn finished(&self, key: Uuid, kind: Kind) {
@@ -152,15 +207,10 @@ impl Shared {
     }
 }
 
-/// How long an agent that started itself has to make way: it may be in the middle of a call.
-const TAKE_OVER: Duration = Duration::from_secs(60);
-/// How often is looked whether it did.
-const TAKE_OVER_LOOK: Duration = Duration::from_millis(50);
-
 /// Starts an agent unless there is one that can be relied upon. To be called after the event is in
 /// the spool: see `lock` for why that order loses nothing.
 pub(crate) fn ensure(spool: &Spool, command: &AgentCommand) -> io::Result<()> {
-    if Presence::current(spool).is_some() {
+    if !is_wanted_at(spool) {
         return Ok(());
     }
     let mut child = Command::new(&command.program)
@@ -176,60 +226,68 @@ pub(crate) fn ensure(spool: &Spool, command: &AgentCommand) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this program should start an agent: there is none that can be relied upon, or it is an older
+/// version than this program.
+fn is_wanted_at(spool: &Spool) -> bool {
+    Presence::current(spool).is_none_or(|presence| presence.is_outdated())
+}
+
+/// As for [`run`], without becoming the agent: whether it is worth starting one. Costs a fraction.
+pub fn is_wanted(spool: PathBuf) -> Result<bool, Error> {
+    Ok(is_wanted_at(&Spool::at(spool)?))
+}
+
 /// Asks the agent, if one runs, to try every target now: a person waits.
 pub(crate) fn nudge(spool: &Spool) -> io::Result<()> {
     let Some(presence) = Presence::current(spool) else { return Ok(()) };
-    presence.signal(Signal::USR1)
+    presence.send(Signal::USR1)
 }
 
 /// Serves the spool until nothing is left to deliver or watch, or SIGTERM comes. Returns at once
-/// when another agent does.
+/// when another agent does; for one that stays that is an error.
 pub fn run(options: Options) -> Result<(), Error> {
-    let spool = Spool::at(options.spool)?;
+    let spool = Spool::at(options.spool.clone())?;
     let unusable = |error: io::Error| spool.refusal(&error.to_string());
     let last_seen = Presence::last(&spool);
-    let lock = if options.stays { take_over(&spool) } else { lock::acquire(&spool) };
-    let Some(lock) = lock.map_err(unusable)? else { return Ok(()) };
+    let Some(lock) = lock::acquire(&spool, options.stays).map_err(unusable)? else { return Ok(()) };
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unusable)?;
-    let (notes, inbox) = unbounded_channel();
-    let shared = Rc::new(Shared {
-        spool: spool.clone(),
-        sandbox: options.sandbox,
-        embedded: options.embedded,
-        tuning: options.tuning,
-        observer: options.observer,
-        counting: RefCell::new(Counting::load(&spool)),
-        history: History::open(&spool),
-        notes,
-    });
-    let last_seen_ms = last_seen.map(|presence| presence.seen_ms);
-    let keeper = keeper::Keeper::new(shared, inbox, last_seen_ms, options.stays);
-    let served = tokio::task::LocalSet::new().block_on(&runtime, keeper.serve());
+    let served = LocalSet::new().block_on(&runtime, serve(&spool, &options, last_seen));
     release(&spool, lock);
     served.map_err(unusable)
 }
 
-/// Becomes the agent in the place of one that started itself, which is told to end.
-fn take_over(spool: &Spool) -> io::Result<Option<File>> {
-    let deadline = Instant::now() + TAKE_OVER;
-    loop {
-        match Presence::current(spool) {
-            Some(other) if other.stays => {
-                let pid = other.process.pid;
-                return Err(io::Error::other(format!("an agent that stays serves it already, pid {pid}")));
-            }
-            Some(other) => other.signal(Signal::TERM)?,
-            None => {}
-        }
-        if let Some(lock) = lock::acquire(spool)? {
-            return Ok(Some(lock));
-        }
-        if Instant::now() > deadline {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "the agent that serves it does not end"));
-        }
-        std::thread::sleep(TAKE_OVER_LOOK);
+async fn serve(spool: &Spool, options: &Options, last_seen: Option<Presence>) -> io::Result<()> {
+    let visits = Rc::new(());
+    for root in siblings(spool.root()) {
+        visit(root, options, visits.clone());
     }
+    let (notes, inbox) = unbounded_channel();
+    let shared = Shared::new(spool.clone(), options, notes, false, visits);
+    Keeper::new(Rc::new(shared), inbox, last_seen.map(|presence| presence.seen_ms)).serve().await
+}
+
+/// Delivers what waits in the spool of another pid namespace whose agent is not there: a container that
+/// is gone, as a rule. Leaves as soon as nothing waits, or an agent of that namespace does.
+fn visit(root: PathBuf, options: &Options, visits: Rc<()>) {
+    let visited = Spool::at(root).and_then(|spool| {
+        let lock = lock::try_agent(&spool).map_err(|error| spool.refusal(&error.to_string()))?;
+        Ok(lock.map(|lock| (spool, lock)))
+    });
+    let (spool, lock) = match visited {
+        Ok(Some(found)) => found,
+        Ok(None) => return,
+        Err(error) => return tracing::warn!(%error, "a spool beside this one is left alone"),
+    };
+    let last_seen = Presence::last(&spool).map(|presence| presence.seen_ms);
+    let (notes, inbox) = unbounded_channel();
+    let shared = Rc::new(Shared::new(spool, options, notes, true, Rc::new(())));
+    spawn_local(async move {
+        if let Err(error) = Keeper::new(shared, inbox, last_seen).serve().await {
+            tracing::warn!(%error, "a visit to a spool beside this one ended");
+        }
+        drop((lock, visits));
+    });
 }
 
 /// Each open session takes a descriptor (its pidfd), and the usual soft limit is 1,024.

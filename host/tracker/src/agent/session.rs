@@ -6,9 +6,11 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::dead;
 use crate::Target;
+use crate::fault::Part;
 use crate::process::ProcessId;
-use crate::spool::{Envelope, Kind, Opened, Spool, remove};
+use crate::spool::{Envelope, Kind, Opened, Spool, is_files_fault, remove};
 
 /// How long the memory of a session that the agent itself ended is kept: an announced end that
 /// arrives late (a laptop that slept, a frozen container) still replaces the inferred one.
@@ -58,9 +60,39 @@ impl OpenSession {
         Spool::read_json(&spool.open_path(key))
     }
 
+    /// As [`Self::load`]; what is damaged is set aside, and made anew from the start where that still
+    /// waits. (A start that is sent twice is recognised by its event id.)
+    pub(super) fn recover(spool: &Spool, key: Uuid) -> io::Result<Option<Self>> {
+        let reason = match Self::load(spool, key) {
+            Ok(Some(session)) if session.key == key => return Ok(Some(session)),
+            Ok(Some(_)) => "is about another session".to_owned(),
+            Ok(None) => return Self::rebuild(spool, key),
+            Err(error) if is_files_fault(&error) => format!("cannot be read: {error}"),
+            Err(error) => return Err(error),
+        };
+        spool.set_aside(&spool.open_path(key), &reason);
+        let rebuilt = Self::rebuild(spool, key)?;
+        if rebuilt.is_none() {
+            dead::bury_session(spool, key, &format!("what was known of its session {reason}"))?;
+        }
+        Ok(rebuilt)
+    }
+
+    fn rebuild(spool: &Spool, key: Uuid) -> io::Result<Option<Self>> {
+        // A start that cannot be read is the keeper's business.
+        let start = Spool::read_json::<Envelope>(&spool.event_path(key, Kind::Start)).ok().flatten();
+        let Some((start, opened)) = start.and_then(|mut start| start.opened.take().map(|at| (start, at)))
+        else {
+            return Ok(None);
+        };
+        let session = Self::from_start(&start, &opened);
+        session.save(spool)?;
+        Ok(Some(session))
+    }
+
     /// Keeps it, durably.
     pub(crate) fn save(&self, spool: &Spool) -> io::Result<()> {
-        spool.replace_json(&spool.open_path(self.key), self)
+        spool.replace_json(&spool.open_path(self.key), self, Part::Session)
     }
 
     /// Whether its shell is to be watched.
@@ -76,8 +108,8 @@ impl OpenSession {
     /// Removes what is left of it. The event files go first: as long as they are there, so is this.
     pub(crate) fn forget(&self, spool: &Spool) -> io::Result<()> {
         for kind in Kind::ALL {
-            remove(&spool.event_path(self.key, kind))?;
+            remove(&spool.event_path(self.key, kind), Part::Event)?;
         }
-        remove(&spool.open_path(self.key))
+        remove(&spool.open_path(self.key), Part::Session)
     }
 }

@@ -11,7 +11,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::spool::{Spool, now_us};
+use crate::clock::now_ms;
+use crate::spool::Spool;
 
 /// Bytes of one record: kind, three zeros, microseconds it took (little-endian), when in milliseconds
 /// since 1970 (little-endian).
@@ -90,7 +91,7 @@ fn aside(spool: &Spool) -> PathBuf {
 /// Leaves a record. That it cannot be left is no reason to disturb a shell.
 pub(crate) fn leave(spool: &Spool, emission: Emission, took: Duration) {
     let took_us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-    let record = Record { emission, took_us, at_ms: now_us() / 1_000 };
+    let record = Record { emission, took_us, at_ms: now_ms() };
     if let Err(error) = append(spool, &record.to_bytes()) {
         tracing::debug!(%error, "an event is not counted");
     }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 pub use histogram::{BOUNDS_SECONDS, Histogram};
 
 use crate::Target;
+use crate::fault::Part;
 use crate::spool::Spool;
 use emissions::{Emission, Record};
 
@@ -93,11 +94,16 @@ impl TargetMetrics {
     pub(crate) fn attempted(&mut self, outcome: Outcome, now_ms: u64) {
         *self.attempts.entry(outcome_name(outcome).to_owned()).or_default() += 1;
         if matches!(outcome, Outcome::Delivered | Outcome::Refused) {
-            if let Some(since_ms) = self.down_since_ms.take() {
-                self.down_ms = self.down_ms.saturating_add(now_ms.saturating_sub(since_ms));
-            }
+            self.answered(now_ms);
         } else if self.down_since_ms.is_none_or(|since_ms| since_ms > now_ms) {
             self.down_since_ms = Some(now_ms);
+        }
+    }
+
+    /// Notes that the server answered: an outage is over.
+    pub(crate) fn answered(&mut self, now_ms: u64) {
+        if let Some(since_ms) = self.down_since_ms.take() {
+            self.down_ms = self.down_ms.saturating_add(now_ms.saturating_sub(since_ms));
         }
     }
 
@@ -207,7 +213,7 @@ impl Counting {
         {
             return;
         }
-        if let Err(error) = spool.replace_json(&Metrics::path(spool), &self.metrics) {
+        if let Err(error) = spool.replace_json(&Metrics::path(spool), &self.metrics, Part::Counters) {
             tracing::warn!(%error, "the counters could not be kept");
         }
         self.saved = Some((Instant::now(), self.metrics.clone()));

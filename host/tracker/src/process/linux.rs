@@ -1,19 +1,21 @@
 //! Processes on Linux: procfs(5) and pidfd_open(2).
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::{fs, io};
 
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::net::unix::pipe::Receiver;
 
-use super::{Look, ProcessId, exists};
+use super::{Look, exists};
 
-/// How often a process is looked at where it cannot be awaited.
-const POLL: Duration = Duration::from_secs(1);
+/// Ends taken from the kernel at once.
+const BATCH: usize = 64;
 
 /// What the pid stands for: the beginning is in clock ticks since boot (field 22 of `/proc/PID/stat`).
 pub(crate) fn look_at(pid: u32) -> Look {
@@ -49,6 +51,26 @@ pub(crate) fn pid_namespace() -> u64 {
     fs::metadata("/proc/self/ns/pid").map_or(0, |metadata| metadata.st_ino())
 }
 
+/// Whether no process is left in a pid namespace. Only the first namespace sees all processes, and only
+/// one's own can be asked; where that does not suffice nothing is gone.
+pub(crate) fn is_namespace_gone(inode: u64) -> bool {
+    /// Inode of the namespace the machine starts with (`PROC_PID_INIT_INO`, linux/proc_ns.h).
+    const FIRST: u64 = 0xEFFF_FFFC;
+    if pid_namespace() != FIRST {
+        return false;
+    }
+    let Ok(processes) = fs::read_dir("/proc") else { return false };
+    let me = rustix::process::geteuid().as_raw();
+    let pids = processes
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    pids.map(|entry| entry.path()).all(|process| match fs::metadata(process.join("ns/pid")) {
+        Ok(namespace) => namespace.st_ino() != inode,
+        // One that has just ended, or another user's: our sessions' shells are ours.
+        Err(_) => fs::metadata(&process).map_or(true, |process| process.st_uid() != me),
+    })
+}
+
 /// Working directory of the process.
 pub(crate) fn cwd_of(pid: u32) -> Option<PathBuf> {
     let link = format!("/proc/{pid}/cwd");
@@ -74,25 +96,47 @@ pub(crate) fn terminal_of(pid: u32) -> Option<PathBuf> {
     (path.starts_with("/dev/pts") || path.to_string_lossy().starts_with("/dev/tty")).then_some(path)
 }
 
-/// Waits until that process is gone. A pid that another process has by now counts as gone.
-pub(crate) async fn exited(process: &ProcessId) {
-    if let Some(fd) = pidfd(process) {
-        // The pidfd names the process that has the pid now: only if that is still ours is it worth
-        // waiting for, and from here on it cannot be mistaken for another.
-        if !process.is_alive() || fd.readable().await.is_ok() {
-            return;
-        }
-    }
-    while process.is_alive() {
-        tokio::time::sleep(POLL).await;
-    }
+/// Tells which of many processes ended: one epoll(7) over their pidfds, so that ten thousand open
+/// sessions are ten thousand descriptors and next to no memory.
+pub(super) struct Queue {
+    epoll: OwnedFd,
+    pidfds: HashMap<u64, OwnedFd>,
 }
 
-/// A pidfd is no pipe, but what is wanted of it is what this wrapper does: register a descriptor
-/// with the reactor and wait until it is readable. (`AsyncFd` has only unsafe constructors left.)
-fn pidfd(process: &ProcessId) -> Option<Receiver> {
-    let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
-    Receiver::from_owned_fd_unchecked(pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?).ok()
+impl Queue {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, pidfds: HashMap::new() })
+    }
+
+    /// Whether the process that has the pid now will be told of. It may be another one than meant.
+    pub(super) fn add(&mut self, token: u64, pid: u32) -> io::Result<()> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+        let pidfd = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+        epoll::add(&self.epoll, &pidfd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
+        self.pidfds.insert(token, pidfd);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, token: u64) {
+        if let Some(pidfd) = self.pidfds.remove(&token) {
+            // Closing the pidfd takes it out as well.
+            _ = epoll::delete(&self.epoll, &pidfd);
+        }
+    }
+
+    /// Those that ended since it was last asked, at most some of them.
+    pub(super) fn take_ended(&mut self) -> io::Result<Vec<u64>> {
+        let mut events = Vec::with_capacity(BATCH);
+        epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        let tokens: Vec<u64> = events.iter().map(|event: &epoll::Event| event.data.u64()).collect();
+        tokens.iter().for_each(|token| self.remove(*token));
+        Ok(tokens)
+    }
+
+    /// Readable when a process ended.
+    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.epoll.try_clone()
+    }
 }
 
 fn read_line(path: &str) -> Option<String> {
@@ -105,6 +149,7 @@ fn read_line(path: &str) -> Option<String> {
 #[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 mod tests {
     use super::*;
+    use crate::process::ProcessId;
 
     #[test]
     fn this_process_is_alive_and_a_reused_pid_is_not() {
@@ -122,15 +167,5 @@ mod tests {
         assert_eq!(parse_stat("1 (a) Z) Z 0 0"), Some(Look::Gone));
         assert_eq!(look_at(0), Look::Gone);
         assert!(matches!(look_at(1), Look::Running(_) | Look::Hidden));
-    }
-
-    #[tokio::test]
-    async fn the_end_of_a_process_is_noticed_even_while_it_is_a_zombie() {
-        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
-        let process = ProcessId::of(child.id());
-        assert!(tokio::time::timeout(Duration::from_millis(50), exited(&process)).await.is_err());
-        child.kill().unwrap();
-        tokio::time::timeout(Duration::from_secs(5), exited(&process)).await.unwrap();
-        child.wait().unwrap();
     }
 }

@@ -3,15 +3,26 @@
 
 use serde::{Deserialize, Serialize};
 
+mod exits;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{boot_id, cwd_of, exited, login_uid, look_at, machine_id, pid_namespace, terminal_of};
+use linux::Queue;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{
+    boot_id, cwd_of, is_namespace_gone, login_uid, look_at, machine_id, pid_namespace, terminal_of,
+};
 
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{boot_id, cwd_of, exited, login_uid, look_at, machine_id, pid_namespace, terminal_of};
+use other::Queue;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use other::{
+    boot_id, cwd_of, is_namespace_gone, login_uid, look_at, machine_id, pid_namespace, terminal_of,
+};
+
+pub(crate) use exits::Exits;
 
 /// What a pid stands for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

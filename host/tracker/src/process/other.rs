@@ -1,14 +1,19 @@
-//! Processes where there is no procfs (macOS and the BSDs): sysinfo, and polling.
+//! Processes where there is no procfs (macOS and the BSDs): sysinfo and kqueue(2).
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::kqueue::{Event, EventFilter, EventFlags, ProcessEvents, kevent_timespec, kqueue};
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
-use super::{Look, ProcessId, exists};
+use super::{Look, exists};
 
-/// How often a process is looked at: nothing tells us here when it ends.
-const POLL: Duration = Duration::from_secs(1);
+/// Ends taken from the kernel at once.
+const BATCH: usize = 64;
 
 /// What the pid stands for: the beginning is in seconds since 1970.
 pub(crate) fn look_at(pid: u32) -> Look {
@@ -38,6 +43,11 @@ pub(crate) fn pid_namespace() -> u64 {
     0
 }
 
+/// There are no pid namespaces here that could be gone.
+pub(crate) fn is_namespace_gone(_inode: u64) -> bool {
+    false
+}
+
 /// Working directory of the process.
 pub(crate) fn cwd_of(pid: u32) -> Option<PathBuf> {
     with_process(pid, ProcessRefreshKind::nothing().with_cwd(UpdateKind::Always), |process| {
@@ -55,10 +65,54 @@ pub(crate) fn terminal_of(_pid: u32) -> Option<PathBuf> {
     None
 }
 
-/// Waits until that process is gone. A pid that another process has by now counts as gone.
-pub(crate) async fn exited(process: &ProcessId) {
-    while process.is_alive() {
-        tokio::time::sleep(POLL).await;
+/// Tells which of many processes ended: one kqueue(2).
+pub(super) struct Queue {
+    kqueue: OwnedFd,
+}
+
+impl Queue {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { kqueue: kqueue()? })
+    }
+
+    /// Whether the process that has the pid now will be told of. It may be another one than meant.
+    pub(super) fn add(&mut self, token: u64, pid: u32) -> io::Result<()> {
+        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
+        let filter = EventFilter::Proc { pid, flags: ProcessEvents::EXIT };
+        let token = usize::try_from(token).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let flags = EventFlags::ADD | EventFlags::ONESHOT | EventFlags::RECEIPT;
+        let change = Event::new(filter, flags, std::ptr::without_provenance_mut(token));
+        // With a receipt the answer to the change is an event whose data is an errno.
+        match self.exchange(&[change])?.first().map(Event::data) {
+            Some(errno) if errno != 0 => {
+                Err(io::Error::from_raw_os_error(i32::try_from(errno).unwrap_or(i32::MAX)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A process that is told of in vain is nobody's any more: its token is unknown by then.
+    pub(super) fn remove(&mut self, _token: u64) {}
+
+    /// Those that ended since it was last asked, at most some of them.
+    pub(super) fn take_ended(&mut self) -> io::Result<Vec<u64>> {
+        let ended = self.exchange(&[])?;
+        Ok(ended.iter().map(|event| event.udata().addr() as u64).collect())
+    }
+
+    /// Readable when a process ended.
+    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.kqueue.try_clone()
+    }
+
+    #[allow(unsafe_code, reason = "rustix has no safe form of kevent(2)")]
+    fn exchange(&self, changes: &[Event]) -> io::Result<Vec<Event>> {
+        let mut events = Vec::with_capacity(BATCH);
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: kevent(2) asks that descriptors named in the changes stay open; these name processes.
+        unsafe { kevent_timespec(&self.kqueue, changes, spare_capacity(&mut events), Some(&now))? };
+        Ok(events)
     }
 }
 

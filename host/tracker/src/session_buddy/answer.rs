@@ -27,6 +27,16 @@ pub(super) fn session_ended(result: &CallToolResult) -> Result<(), CallError> {
     session_with_status(result, "ended").map(|_| ())
 }
 
+/// The server has renewed leases; gives how many sessions it does not know.
+pub(super) fn leases_renewed(result: &CallToolResult) -> Result<usize, CallError> {
+    let answer = object(result)?;
+    match answer.get("status").and_then(Value::as_str) {
+        Some("renewed") => Ok(answer.get("unknown").and_then(Value::as_array).map_or(0, Vec::len)),
+        Some("error" | "not_found") => Err(refused(&answer)),
+        _ => Err(garbled("its status is not \"renewed\"")),
+    }
+}
+
 fn session_with_status(result: &CallToolResult, expected: &str) -> Result<String, CallError> {
     let answer = object(result)?;
     match answer.get("status").and_then(Value::as_str) {

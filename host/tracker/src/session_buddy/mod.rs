@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ClientRequest, ErrorCode,
     PaginatedRequestParams, PingRequest,
@@ -43,11 +44,14 @@ const SESSIONS_MAX: usize = 10_000;
 const TOOLS_MAX: usize = 4096;
 /// Longest tool name remembered, in bytes; clients commonly reject names over 64 characters.
 const TOOL_NAME_BYTES_MAX: usize = 128;
+/// Most sessions whose lease is renewed by one call, as the tool's schema has it.
+const LEASES_PER_CALL_MAX: usize = 1_000;
 /// How long a connection may take to say goodbye, such as to end its session at an HTTP server.
 const CLOSE_BUDGET: Duration = Duration::from_secs(2);
 
 const TRACK_START: &str = "track_session_start";
 const TRACK_END: &str = "track_session_end";
+const TRACK_ACTIVITY: &str = "track_session_activity";
 const HEALTH_CHECK: &str = "health_check";
 const LIST_SESSIONS: &str = "list_sessions";
 const SHOW_SESSION: &str = "show_session";
@@ -208,6 +212,39 @@ impl SessionBuddy {
     /// As [`SessionBuddy::track_start`]; `refused` when the server does not know the session.
     pub async fn track_end(&self, wire: &str) -> Result<(), CallError> {
         answer::session_ended(&self.call(TRACK_END, arguments(wire)?).await?)
+    }
+
+    /// Whether leases can be renewed with a server that has these tools.
+    pub(crate) fn renews(tools: &[String]) -> bool {
+        tools.iter().any(|name| name == TRACK_ACTIVITY)
+    }
+
+    /// `track_session_activity` for these sessions, in as many calls as it takes: they live now
+    /// (`now_us`, microseconds since 1970), and the server hears of them again within `lease`.
+    ///
+    /// # Errors
+    /// [`CallError`] of the first call that failed. Sessions the server does not know are none.
+    pub(crate) async fn track_activity(
+        &self,
+        sessions: &[Box<str>],
+        lease: Duration,
+        now_us: u64,
+    ) -> Result<(), CallError> {
+        let now = i64::try_from(now_us).ok().and_then(DateTime::from_timestamp_micros).unwrap_or_default();
+        let timestamp = now.to_rfc3339_opts(SecondsFormat::Micros, true);
+        for some in sessions.chunks(LEASES_PER_CALL_MAX) {
+            let arguments = serde_json::json!({
+                "session_ids": some,
+                "timestamp": timestamp,
+                "lease_seconds": lease.as_secs(),
+            });
+            let Value::Object(arguments) = arguments else { continue };
+            let unknown = answer::leases_renewed(&self.call(TRACK_ACTIVITY, arguments).await?)?;
+            if unknown > 0 {
+                tracing::info!(unknown, "the server does not know some sessions any more");
+            }
+        }
+        Ok(())
     }
 
     /// `health_check`, or a ping where the server has no such tool.

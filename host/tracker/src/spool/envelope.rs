@@ -5,6 +5,7 @@ use shelltrack_sandbox::types::PreparedEvent;
 use uuid::Uuid;
 
 use crate::Target;
+use crate::clock::now_us;
 use crate::process::ProcessId;
 
 /// Version of the file format. A file of a newer one is set aside for the agent that knows it.
@@ -85,11 +86,4 @@ impl Kind {
         // Only the form we write: another spelling of the same key would be a second file.
         (uuid.hyphenated().to_string() == key).then_some((uuid, kind))
     }
-}
-
-/// Microseconds since 1970-01-01T00:00:00Z.
-pub(crate) fn now_us() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

@@ -1,39 +1,63 @@
 //! Writing files so that they are whole or not there, also after a power failure.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::Error;
+use crate::fault::{self, Act, Part};
 
 /// Largest spool or state file that is read: an event is a few KiB, so more is not ours.
 pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Writes `bytes` to `to` by way of `tmp`, durable when it returns. With `replace` false an existing
 /// `to` stays and `AlreadyExists` is the answer. `tmp` and `to` lie in one file system.
-pub(crate) fn write_durably(tmp: &Path, to: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
-    let written = write_new(tmp, bytes).and_then(|()| {
-        if replace {
-            fs::rename(tmp, to)
-        } else {
-            renameat_with(CWD, tmp, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from)
-        }
+pub(crate) fn write_durably(
+    tmp: &Path,
+    to: &Path,
+    bytes: &[u8],
+    replace: bool,
+    part: Part,
+) -> io::Result<()> {
+    let written = write_new(tmp, bytes, part).and_then(|()| {
+        fault::at(part, Act::Rename)?;
+        if replace { fs::rename(tmp, to) } else { rename_new(tmp, to) }
     });
     if written.is_err() {
         // Best effort: what is left in tmp/ is swept by the agent.
         drop(fs::remove_file(tmp));
         return written;
     }
+    fault::at(part, Act::SyncDirectory)?;
     to.parent().map_or(Ok(()), sync_directory)
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Gives a file its name unless that is taken.
+pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can (NFS): a link refuses a name that is taken as well.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_new(from, to),
+        other => Ok(other?),
+    }
+}
+
+fn link_new(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    // The event is accepted; a second name in tmp/ is swept some day.
+    drop(fs::remove_file(from));
+    Ok(())
+}
+
+fn write_new(path: &Path, bytes: &[u8], part: Part) -> io::Result<()> {
+    fault::at(part, Act::Create)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
+    fault::write_all(&mut file, bytes, part)?;
+    fault::at(part, Act::Sync)?;
     file.sync_all()
 }
 
@@ -43,7 +67,8 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Removes a file; one that is gone already is fine.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path, part: Part) -> io::Result<()> {
+    fault::at(part, Act::Remove)?;
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -64,9 +89,9 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Whether a file is at fault, not the system that reads it.
-pub(crate) fn is_no_event(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, IsADirectory, UnexpectedEof};
-    matches!(error.kind(), InvalidData | IsADirectory | UnexpectedEof)
+pub(crate) fn is_files_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, PermissionDenied, UnexpectedEof};
+    matches!(error.kind(), InvalidData | IsADirectory | UnexpectedEof | PermissionDenied)
 }
 
 /// Makes a directory that only the effective user can enter, or makes sure that it is one.
@@ -100,4 +125,23 @@ pub(crate) fn refuse_foreign(path: &Path, metadata: &fs::Metadata) -> Result<(),
         metadata.uid()
     );
     Err(Error::Spool { path: path.to_owned(), reason })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_taken_is_not_given_again_with_and_without_the_systems_help() {
+        for give in [rename_new, link_new] {
+            let home = tempfile::tempdir().unwrap();
+            let (from, to) = (home.path().join("from"), home.path().join("to"));
+            fs::write(&from, "1").unwrap();
+            give(&from, &to).unwrap();
+            fs::write(&from, "2").unwrap();
+            assert_eq!(give(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read_to_string(&to).unwrap(), "1");
+        }
+    }
 }

@@ -7,6 +7,8 @@
 //!   new/KEY.{start,gone,end}.json   accepted events; they stay until the server has them
 //!   open/KEY.json               what the agent knows of a session
 //!   dead/KEY.{start,…}.json     dead letters, with the reason
+//!   aside/ID{,.json}            what was found here and is not ours, or damaged; with the reason
+//!   format                      version of all this; another version does not touch it
 //!   target-ID.json              what the agent last saw of a target
 //!   order-ID.json               what a person orders of its breaker
 //!   breaker-ID.json             its breaker
@@ -19,11 +21,16 @@
 //!
 //! A shell's process writes one file and reads no directory. Nothing here talks to anybody.
 
+mod aside;
 mod envelope;
 mod file;
+mod format;
 mod place;
+#[cfg(test)]
+mod tests;
 mod watch;
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -33,11 +40,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-pub(crate) use envelope::{Envelope, FORMAT, Kind, Opened, now_us};
-pub(crate) use file::{is_no_event, remove};
+pub(crate) use envelope::{Envelope, FORMAT, Kind, Opened};
+pub(crate) use file::{is_files_fault, remove};
+pub(crate) use place::siblings;
 pub(crate) use watch::{Seen, watch_new};
 
 use crate::Error;
+use crate::fault::Part;
 
 /// Waiting events at which a new start is refused: a day of a hundred shells a minute, twice.
 pub(crate) const EVENTS_MAX: u64 = 250_000;
@@ -71,9 +80,11 @@ impl Spool {
     pub(crate) fn at(root: PathBuf) -> Result<Self, Error> {
         let spool = Self { root };
         file::private_directory(&spool.root)?;
+        spool.refuse_newer_format()?;
         for part in ["tmp", "new", "open", "dead"] {
             file::private_directory(&spool.root.join(part))?;
         }
+        spool.mark_format();
         Ok(spool)
     }
 
@@ -99,7 +110,7 @@ impl Spool {
 
     /// Accepts an event: durable when this returns. `false` when the session has that event already.
     pub(crate) fn accept(&self, envelope: &Envelope, kind: Kind) -> Result<bool, Error> {
-        match self.write_json(&self.event_path(envelope.key, kind), envelope, false) {
+        match self.write_json(&self.event_path(envelope.key, kind), envelope, false, Part::Event) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(self.refusal(&format!("the event cannot be stored: {error}"))),
@@ -107,15 +118,15 @@ impl Spool {
     }
 
     /// Replaces a state file atomically and durably.
-    pub(crate) fn replace_json(&self, path: &Path, value: &impl Serialize) -> io::Result<()> {
-        self.write_json(path, value, true)
+    pub(crate) fn replace_json(&self, path: &Path, value: &impl Serialize, part: Part) -> io::Result<()> {
+        self.write_json(path, value, true, part)
     }
 
-    fn write_json(&self, path: &Path, value: &impl Serialize, replace: bool) -> io::Result<()> {
+    fn write_json(&self, path: &Path, value: &impl Serialize, replace: bool, part: Part) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(value)?;
         bytes.push(b'\n');
         let tmp = self.root.join("tmp").join(Uuid::new_v4().to_string());
-        file::write_durably(&tmp, path, &bytes, replace)
+        file::write_durably(&tmp, path, &bytes, replace, part)
     }
 
     /// Reads a JSON file of the spool; `None` when there is none.
@@ -135,9 +146,9 @@ impl Spool {
             let written = path.symlink_metadata().and_then(|file| file.modified());
             let age = written.ok().and_then(|written| written.elapsed().ok());
             if age.is_some_and(|age| age > ABANDONED)
-                && let Err(error) = remove(&path)
+                && let Err(error) = fs::remove_file(&path)
             {
-                tracing::warn!(%error, path = %path.display(), "an abandoned file stays");
+                self.set_aside(&path, &format!("cannot be removed: {error}"));
             }
         }
     }
@@ -152,7 +163,32 @@ impl Spool {
 
     /// Events that wait, in no order. Files that are not ours are left out.
     pub(crate) fn waiting(&self) -> io::Result<Vec<(Uuid, Kind)>> {
-        Ok(self.names("new")?.iter().filter_map(|name| Kind::parse(name)).collect())
+        Ok(self.entries("new")?.iter().filter_map(|name| Kind::parse(name.to_str()?)).collect())
+    }
+
+    /// Keys of the sessions the agent knows, in no order.
+    pub(crate) fn open_keys(&self) -> io::Result<Vec<Uuid>> {
+        let key = |name: &OsString| Uuid::try_parse(name.to_str()?.strip_suffix(".json")?).ok();
+        Ok(self.entries("open")?.iter().filter_map(key).collect())
+    }
+
+    /// Moves out of `new/` and `open/` what nobody of us put there.
+    pub(crate) fn set_strangers_aside(&self) -> io::Result<()> {
+        let is_event = |name: &str| Kind::parse(name).is_some();
+        let is_session = |name: &str| {
+            let key = name.strip_suffix(".json").unwrap_or_default();
+            Uuid::try_parse(key).is_ok_and(|uuid| uuid.hyphenated().to_string() == key)
+        };
+        for (part, is_ours) in [("new", &is_event as &dyn Fn(&str) -> bool), ("open", &is_session)] {
+            for name in self.entries(part)? {
+                // A file that was removed while open, on NFS: it goes by itself.
+                let goes = name.as_encoded_bytes().starts_with(b".nfs");
+                if !goes && !name.to_str().is_some_and(is_ours) {
+                    self.set_aside(&self.root.join(part).join(&name), "is no name that shelltrack gives");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Names of the dead letters, in no order.
@@ -162,13 +198,17 @@ impl Spool {
         Ok(names)
     }
 
-    /// Names in one of the spool's directories, in no order.
+    /// Names in one of the spool's directories that are text, in no order.
     pub(crate) fn names(&self, part: &str) -> io::Result<Vec<String>> {
+        Ok(self.entries(part)?.into_iter().filter_map(|name| name.into_string().ok()).collect())
+    }
+
+    fn entries(&self, part: &str) -> io::Result<Vec<OsString>> {
         let entries = match fs::read_dir(self.root.join(part)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
-        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        entries.map(|entry| Ok(entry?.file_name())).collect()
     }
 
     /// How full the spool is, as last published; empty when nobody ever did.
@@ -178,7 +218,7 @@ impl Spool {
 
     /// Publishes how full the spool is, for shells that must not read the directory.
     pub(crate) fn publish_fill(&self, fill: Fill) -> io::Result<()> {
-        self.replace_json(&self.root.join("fill.json"), &fill)
+        self.replace_json(&self.root.join("fill.json"), &fill, Part::Mark)
     }
 
     /// Refuses a start when the spool is full.
@@ -212,71 +252,4 @@ fn make_state_dir(path: &Path) -> Result<(), Error> {
         .mode(0o700)
         .create(path)
         .map_err(|error| refuse(format!("cannot be made: {error}")))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
-mod tests {
-    use super::*;
-
-    fn envelope(key: Uuid) -> Envelope {
-        Envelope {
-            format: FORMAT,
-            key,
-            accepted_us: 1,
-            event_id: Uuid::new_v4().to_string(),
-            timestamp: "2026-11-20T09:19:52Z".to_owned(),
-            wire: "{}".to_owned(),
-            opened: None,
-        }
-    }
-
-    #[test]
-    fn an_event_is_accepted_once_and_leaves_nothing_behind_in_tmp() {
-        let home = tempfile::tempdir().unwrap();
-        let spool = Spool::open(home.path()).unwrap();
-        let key = Uuid::new_v4();
-        assert!(spool.accept(&envelope(key), Kind::End).unwrap());
-        assert!(!spool.accept(&envelope(key), Kind::End).unwrap());
-        assert_eq!(spool.waiting().unwrap(), [(key, Kind::End)]);
-        assert!(spool.names("tmp").unwrap().is_empty());
-    }
-
-    #[test]
-    fn the_spool_is_private_even_when_it_was_made_open() {
-        use std::os::unix::fs::PermissionsExt;
-        let home = tempfile::tempdir().unwrap();
-        let spool = Spool::open(home.path()).unwrap();
-        fs::set_permissions(spool.root(), fs::Permissions::from_mode(0o755)).unwrap();
-        let again = Spool::open(home.path()).unwrap();
-        assert_eq!(fs::metadata(again.root()).unwrap().mode() & 0o777, 0o700);
-    }
-
-    #[test]
-    fn a_file_in_place_of_the_spool_is_named_in_the_error() {
-        let home = tempfile::tempdir().unwrap();
-        fs::write(home.path().join(place::spool_name()), "x").unwrap();
-        let error = Spool::open(home.path()).unwrap_err().to_string();
-        assert!(error.contains("not a directory"), "{error}");
-    }
-
-    #[test]
-    fn only_names_we_write_are_taken_for_events() {
-        let key = Uuid::new_v4();
-        for kind in Kind::ALL {
-            assert_eq!(Kind::parse(&kind.file_name(key)), Some((key, kind)));
-        }
-        for name in ["", "x.start.json", &format!("{}.start.json", key.simple()), &format!("{key}.start")] {
-            assert_eq!(Kind::parse(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_full_spool_refuses_a_start() {
-        let home = tempfile::tempdir().unwrap();
-        let spool = Spool::open(home.path()).unwrap();
-        spool.admit_start().unwrap();
-        spool.publish_fill(Fill { events: EVENTS_MAX, bytes: 0 }).unwrap();
-        assert!(matches!(spool.admit_start(), Err(Error::SpoolFull { .. })));
-    }
 }

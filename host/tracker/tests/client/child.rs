@@ -166,3 +166,57 @@ async fn a_child_and_its_children_are_killed_when_the_connection_is_dropped() {
     drop(connection);
     wait_until_gone(&pid_file).await;
 }
+
+#[tokio::test]
+async fn a_child_that_never_stops_logging_on_stdout_is_no_server() {
+    let script = "call() { while :; do head -c 65536 /dev/zero | tr '\\0' x; echo; done; }\nserve";
+    let connection = connect(script, PATIENT).await.unwrap();
+    let error = connection.track_start(START).await.unwrap_err();
+    assert_eq!(error.outcome, Outcome::Garbled, "{error}");
+    connection.close().await;
+}
+
+#[tokio::test]
+async fn the_wrong_id_garbage_and_half_a_frame_over_pipes_end_in_a_timeout() {
+    for call in
+        ["id=7654321; tracked", "echo '{\"jsonrpc\": nonsense'", "printf '{\"jsonrpc\":\"2.0\",\"id\":'"]
+    {
+        let connection = connect(&format!("call() {{ {call}; }}\nserve"), HASTY).await.unwrap();
+        let error = connection.track_start(START).await.unwrap_err();
+        assert!(matches!(error.outcome, Outcome::TimedOut | Outcome::Garbled), "{call}: {error}");
+        connection.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_late_but_in_time_is_taken_over_pipes() {
+    check_tracks("call() { sleep 1; tracked; }\nserve").await;
+}
+
+#[tokio::test]
+async fn trouble_is_told_apart_over_pipes() {
+    for (answer, outcome) in [
+        (
+            r#"{"content":[],"structuredContent":{"status":"error","error":"bad cwd"},"isError":false}"#,
+            Outcome::Refused,
+        ),
+        (
+            r#"{"content":[{"type":"text","text":"Authentication failed"}],"isError":true}"#,
+            Outcome::Unauthorized,
+        ),
+        (r#"{"content":[{"type":"text","text":"boom"}],"isError":true}"#, Outcome::ServerError),
+    ] {
+        let script = format!("call() {{ reply '\"result\":{answer}'; }}\nserve");
+        let connection = connect(&script, PATIENT).await.unwrap();
+        assert_eq!(connection.track_start(START).await.unwrap_err().outcome, outcome, "{answer}");
+        connection.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_child_without_the_tracking_tools_is_told_plainly() {
+    let connection = connect("serve", PATIENT).await.unwrap();
+    // It lists the start alone: an end would never get through.
+    assert!(connection.offers().lacks_tracking().is_some_and(|line| line.contains("track_session_end")));
+    connection.close().await;
+}

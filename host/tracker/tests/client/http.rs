@@ -148,6 +148,18 @@ async fn refusals_by_status_keep_their_meaning_and_their_wait() {
 }
 
 #[tokio::test]
+async fn a_wait_may_be_given_as_a_date() {
+    let in_90_s = std::time::SystemTime::now() + std::time::Duration::from_secs(90);
+    let seconds = in_90_s.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let date = chrono::DateTime::from_timestamp(i64::try_from(seconds).unwrap(), 0).unwrap();
+    let headers = format!("Retry-After: {}\r\n", date.format("%a, %d %b %Y %H:%M:%S GMT"));
+    let answer = http("503 Service Unavailable", &headers, "");
+    let error = start_with(move |_| Some(answer.clone()), PATIENT).await.unwrap_err();
+    assert_eq!(error.outcome, Outcome::Overloaded, "{error}");
+    assert!(error.retry_after_ms.is_some_and(|ms| (30_000..=90_000).contains(&ms)), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_wait_is_honoured_beside_a_json_rpc_error_too() {
     let busy = |request: &Value| {
         let body = frame(&Reply::Error(-32603, "busy"), request).unwrap();

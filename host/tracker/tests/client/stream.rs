@@ -101,6 +101,34 @@ async fn a_server_of_the_current_revision_is_spoken_with() {
     assert_eq!(start_with("current", script, PATIENT).await.unwrap(), "bash-1");
 }
 
+/// A server of that revision, with all tools.
+fn of_revision(revision: &'static str) -> Script {
+    Arc::new(move |method, _| match method {
+        "initialize" => Reply::Result(json!({
+            "protocolVersion": revision, "capabilities": {"tools": {}},
+            "serverInfo": {"name": "other", "version": "1"},
+        })),
+        "tools/call" => tool_result(json!({"session_id": "bash-1", "status": "tracked"})),
+        method => handshake(method),
+    })
+}
+
+#[tokio::test]
+async fn a_server_of_an_older_revision_is_spoken_with() {
+    for revision in ["2024-11-05", "2025-03-26", "2025-06-18"] {
+        assert_eq!(start_with(revision, of_revision(revision), PATIENT).await.unwrap(), "bash-1");
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_a_revision_nobody_knows_is_no_success_and_loses_no_event() {
+    match connect_within("unknown", of_revision("1999-12-31"), PATIENT).await {
+        // Whoever answers the calls of the older handshake well is understood all the same.
+        Ok(connection) => assert_eq!(connection.track_start(START).await.unwrap(), "bash-1"),
+        Err(error) => assert_ne!(error.outcome, Outcome::Refused, "{error}"),
+    }
+}
+
 #[tokio::test]
 async fn a_misread_server_is_asked_the_older_way_and_that_is_remembered() {
     let discovers = Arc::new(AtomicUsize::new(0));

@@ -1,5 +1,15 @@
 //! Delivers to one target: in the order the events were accepted, one call at a time. What a single
 //! session cannot get through does not hold up the others; what the target refuses is a dead letter.
+//!
+//! | part | what it does |
+//! |------|--------------|
+//! | `giving_up` | what never gets through becomes a dead letter |
+//! | `leases` | tells the server which sessions live |
+//! | `telling` | what is counted and shown of the target |
+
+mod giving_up;
+mod leases;
+mod telling;
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -11,11 +21,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::delivery::{Delivery, Verdict};
-use super::gate::{Gate, Permit, now_ms};
-use super::{Item, Order, Shared, dead};
+use super::gate::{Gate, Permit};
+use super::{Item, Order, Shared};
+use crate::clock::{now_ms, now_us};
 use crate::metrics::outcome_name;
 use crate::session_buddy::{CallError, SessionBuddy};
-use crate::spool::{Kind, now_us, remove};
 use crate::status::TargetStatus;
 use crate::{Target, Tuning, orders};
 
@@ -25,8 +35,6 @@ const ATTENTION_WAIT: Duration = Duration::from_secs(30);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// How long an unused connection stays open; the next shell may come soon.
 const IDLE_CLOSE: Duration = Duration::from_secs(5);
-/// Shortest time between two writes of the target's status while all goes well.
-const STATUS_SPACING: Duration = Duration::from_secs(1);
 
 /// The delivery to one target.
 pub(super) struct Worker {
@@ -34,6 +42,8 @@ pub(super) struct Worker {
     target: Target,
     incoming: UnboundedReceiver<Order>,
     waiting: BTreeSet<Item>,
+    /// The server's ids of sessions whose lease is due.
+    leases: Vec<Box<str>>,
     /// Sessions that have to wait, until when, and how often they failed.
     held: HashMap<Uuid, (Instant, u32)>,
     /// The server asked for that much time (`Retry-After`): nobody here is entitled to less.
@@ -61,6 +71,7 @@ impl Worker {
             target,
             incoming,
             waiting: BTreeSet::new(),
+            leases: Vec::new(),
             held: HashMap::new(),
             not_before: None,
             paused_until: None,
@@ -93,6 +104,8 @@ impl Worker {
             while let Ok(order) = self.incoming.try_recv() {
                 self.obey(order);
             }
+            self.expire();
+            self.renew_leases().await;
             match self.next() {
                 Ok(item) => self.attempt(item).await,
                 Err(until) => {
@@ -109,6 +122,7 @@ impl Worker {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Deliver(item) => _ = self.waiting.insert(item),
+            Order::Renew(sessions) => self.leases = sessions,
             Order::TryNow => {
                 self.tuning = (self.shared.tuning)();
                 self.gate.tune(&self.tuning);
@@ -279,44 +293,6 @@ impl Worker {
         self.publish(true);
     }
 
-    /// Makes the event a dead letter. A dead start takes the rest of its session along.
-    fn give_up(&mut self, item: Item, reason: &str) {
-        let reason = &dead::clean(&self.shared.sandbox, reason);
-        tracing::warn!(key = %item.key, kind = ?item.kind, reason, "dead letter");
-        let kinds = if item.kind == Kind::Start { &Kind::ALL[..] } else { &[item.kind][..] };
-        for kind in kinds {
-            if let Err(error) = dead::bury(&self.shared.spool, &self.shared.sandbox, item.key, *kind, reason)
-            {
-                tracing::error!(%error, "a dead letter could not be kept; it stays in the queue");
-                return self.hold(item.key, ATTENTION_WAIT);
-            }
-        }
-        if let Err(error) = remove(&self.shared.spool.open_path(item.key)) {
-            tracing::error!(%error, "a dead session could not be forgotten");
-        }
-        self.held.remove(&item.key);
-        let gone: Vec<Item> = self
-            .waiting
-            .iter()
-            .filter(|other| other.key == item.key && kinds.contains(&other.kind))
-            .copied()
-            .collect();
-        self.shared.counting.borrow_mut().target(&self.target).dead += gone.len() as u64;
-        gone.into_iter().for_each(|item| self.finish(item));
-        self.shared.forget(item.key);
-        self.publish(true);
-    }
-
-    fn count(&mut self, now: bool) {
-        let transitions = self.gate.transitions();
-        let mut counting = self.shared.counting.borrow_mut();
-        if !transitions.is_empty() {
-            let counted = &mut counting.target(&self.target).transitions;
-            transitions.iter().for_each(|phase| *counted.entry((*phase).to_owned()).or_default() += 1);
-        }
-        counting.save(&self.shared.spool, now);
-    }
-
     fn finish(&mut self, item: Item) {
         self.waiting.remove(&item);
         self.shared.finished(item.key, item.kind);
@@ -338,34 +314,5 @@ impl Worker {
         if let Some(connection) = self.connection.take() {
             connection.close().await;
         }
-    }
-
-    /// Counts a call, and remembers whether the server answers.
-    fn attempted(&mut self, outcome: Outcome) {
-        self.timeouts = if outcome == Outcome::TimedOut { self.timeouts.saturating_add(1) } else { 0 };
-        let mut counting = self.shared.counting.borrow_mut();
-        let counted = counting.target(&self.target);
-        counted.attempted(outcome, now_ms());
-        self.status.unreachable_since_ms = counted.down_since_ms;
-    }
-
-    /// What an error says, cleaned: a server's words may repeat what it was sent.
-    fn cleaned(&self, error: &CallError) -> String {
-        dead::clean(&self.shared.sandbox, &error.message)
-    }
-
-    /// Shows the target as it is now, when it changed. `now` for everything but routine deliveries.
-    fn publish(&mut self, now: bool) {
-        self.status.breaker = self.gate.phase_name().to_owned();
-        self.count(now);
-        if let Some((at, status)) = &self.status_written
-            && (*status == self.status || (!now && at.elapsed() < STATUS_SPACING))
-        {
-            return;
-        }
-        if let Err(error) = self.status.save(&self.shared.spool) {
-            tracing::warn!(%error, "the target's status could not be published");
-        }
-        self.status_written = Some((Instant::now(), self.status.clone()));
     }
 }

@@ -1,0 +1,52 @@
+//! Goes on where the agent before this one stopped: what it knew of sessions is in `open/`.
+
+use shelltrack_sandbox::types::ExitReason;
+
+use super::super::OpenSession;
+use super::Keeper;
+use crate::clock::now_us;
+
+impl Keeper {
+    /// Takes every session to mind that is not over.
+    pub(super) fn recall(&mut self) {
+        let keys = match self.shared.spool.open_keys() {
+            Ok(keys) => keys,
+            Err(error) => return tracing::error!(%error, "what is known of sessions cannot be read"),
+        };
+        for key in keys {
+            match OpenSession::recover(&self.shared.spool, key) {
+                Ok(Some(session)) => self.resume(&session),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, %key, "the session's state cannot be read"),
+            }
+        }
+    }
+
+    fn resume(&mut self, session: &OpenSession) {
+        if session.is_forgettable(now_us()) {
+            if let Err(error) = session.forget(&self.shared.spool) {
+                tracing::error!(%error, "an ended session could not be forgotten");
+            }
+            return;
+        }
+        if !session.is_open() || self.may_live(session) {
+            return self.keep(session);
+        }
+        // Nobody saw it end: the last moment at which it is known to have lived is the best guess.
+        let seen_us = self.last_seen_ms.unwrap_or(0).saturating_mul(1_000).max(session.accepted_us);
+        let reason =
+            if session.process.is_of_an_earlier_boot() { ExitReason::Rebooted } else { ExitReason::Vanished };
+        let target = self.target(&session.target);
+        self.sessions.keep(session, target, false);
+        self.infer_end(session.key, reason, seen_us);
+    }
+
+    /// Whether the shell may still be there. A visitor knows nothing of the pids in another namespace:
+    /// only a run of the machine that is over is over for them as well, and a namespace that is gone.
+    fn may_live(&self, session: &OpenSession) -> bool {
+        match self.shared.visiting {
+            true => !session.process.is_of_an_earlier_boot() && !self.shared.spool.is_of_a_gone_namespace(),
+            false => session.process.is_alive(),
+        }
+    }
+}

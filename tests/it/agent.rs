@@ -1,0 +1,165 @@
+//! The agent: one, free of whoever started it, gone when there is nothing to do, and replaced by a newer
+//! one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use rustix::process::Signal;
+use shelltrack_tests::binary::shelltrack;
+use shelltrack_tests::process::signal_stranger;
+use shelltrack_tests::{BOUND, Home, Shell, wait_until};
+
+/// Agents started at once; `SHELLTRACK_AGENTS=1000` for more.
+const AGENTS: usize = 200;
+
+/// The agent of this home.
+#[track_caller]
+fn agent_of(home: &Home) -> u32 {
+    wait_until("an agent is there", BOUND, || home.status()["agent_pid"].as_u64()).try_into().unwrap()
+}
+
+/// Agents that run in this home.
+fn agents(home: &Home) -> Vec<u32> {
+    let agents = home.processes().into_iter().filter(|process| process.command.contains("--detached"));
+    agents.map(|process| process.pid).collect()
+}
+
+#[test]
+fn of_many_agents_that_start_at_once_one_stays() {
+    let home = Home::new();
+    let shell = Shell::open(&home);
+    // The spool is made, and its agent killed: all of them find it free.
+    let key = shell.start(&home);
+    home.flush();
+    end(&home, agent_of(&home));
+    let spool = home.spool();
+    let count = std::env::var("SHELLTRACK_AGENTS").map_or(AGENTS, |count| count.parse().unwrap());
+    let start = |_| {
+        let mut command = home.shelltrack_command(&["agent", "--"]);
+        command.arg(&spool).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut starting: Vec<Child> = (0..count).map(start).collect();
+    for process in &mut starting {
+        let ended = wait_until("the first stage ends", BOUND, || process.try_wait().unwrap());
+        assert!(ended.success());
+    }
+    wait_until("one agent is left", BOUND, || (agents(&home).len() == 1).then_some(()));
+    assert_eq!(agents(&home), [agent_of(&home)]);
+    home.shelltrack(&["end", &key, "--exit-status", "0"]).expect(0);
+    home.flush();
+    home.sessions()[0].check_ended(0);
+}
+
+#[track_caller]
+fn end(home: &Home, pid: u32) {
+    let process = home.processes().into_iter().find(|process| process.pid == pid).unwrap();
+    signal_stranger(&process, Signal::KILL);
+    wait_until("the agent is gone", BOUND, || (!agents(home).contains(&pid)).then_some(()));
+}
+
+#[test]
+fn shells_that_come_while_agents_end_are_all_recorded() {
+    let home = Home::new();
+    // An agent lingers for a second: some of these meet one that ends.
+    for pause_ms in [0, 900, 980, 1_000, 1_020, 1_050, 1_100, 1_200] {
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        home.run(&["true"]).expect(0);
+    }
+    home.flush();
+    let sessions = home.sessions();
+    assert_eq!(sessions.len(), 8);
+    sessions.iter().for_each(|session| session.check_ended(0));
+}
+
+#[test]
+fn an_agent_keeps_nothing_of_the_shell_that_started_it() {
+    if !cfg!(target_os = "linux") {
+        return shelltrack_tests::skip("no /proc to see what an agent keeps");
+    }
+    let home = Home::new();
+    let shell = Shell::open(&home);
+    let kept = home.path().join("kept-open");
+    let script = format!(
+        "exec 7> '{}'; exec '{}' start --pid {}",
+        kept.display(),
+        shelltrack().display(),
+        shell.pid()
+    );
+    let started = home.command("sh").args(["-c", &script]).stdin(Stdio::null()).output().unwrap();
+    assert!(started.status.success());
+    let agent = PathBuf::from(format!("/proc/{}", agent_of(&home)));
+    assert_eq!(fs::read_link(agent.join("cwd")).unwrap(), Path::new("/"));
+    for descriptor in ["0", "1", "2"] {
+        assert_eq!(fs::read_link(agent.join("fd").join(descriptor)).unwrap(), Path::new("/dev/null"));
+    }
+    for descriptor in fs::read_dir(agent.join("fd")).unwrap().flatten() {
+        assert_ne!(fs::read_link(descriptor.path()).unwrap_or_default(), kept);
+    }
+    // proc(5): fields 6 and 7 are the session and the terminal.
+    let stat = fs::read_to_string(agent.join("stat")).unwrap();
+    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+    assert_eq!(fields[3], agent.file_name().unwrap().to_str().unwrap(), "a session of its own");
+    assert_eq!(fields[4], "0", "no controlling terminal");
+}
+
+#[test]
+fn an_agent_outlives_a_hang_up_and_ends_when_nothing_is_left_to_do() {
+    let home = Home::new();
+    let shell = Shell::open(&home);
+    let key = shell.start(&home);
+    home.flush();
+    let agent = agent_of(&home);
+    let process = home.processes().into_iter().find(|process| process.pid == agent).unwrap();
+    signal_stranger(&process, Signal::HUP);
+    home.shelltrack(&["end", &key, "--exit-status", "2"]).expect(0);
+    home.flush();
+    home.sessions()[0].check_ended(2);
+    // It delivered, so it outlived the hang-up; and with no session left it goes by itself.
+    wait_until("the agent ends", BOUND, || agents(&home).is_empty().then_some(()));
+    assert!(!home.spool().join("agent.json").exists());
+}
+
+/// A copy of the program that was built then.
+fn built(home: &Home, name: &str, at: SystemTime) -> PathBuf {
+    let copy = home.path().join(name);
+    fs::copy(shelltrack(), &copy).unwrap();
+    fs::File::options().write(true).open(&copy).unwrap().set_modified(at).unwrap();
+    copy
+}
+
+#[track_caller]
+fn start_with(home: &Home, program: &Path, shell: &Shell) {
+    let mut command: Command = home.command(program);
+    command.args(["start", "--pid", &shell.pid()]);
+    shelltrack_tests::run_bounded(&mut command, BOUND).expect(0);
+}
+
+#[track_caller]
+fn program_of(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+#[test]
+fn a_newer_program_takes_over_from_an_older_agent_and_never_the_other_way_round() {
+    if !cfg!(target_os = "linux") {
+        return shelltrack_tests::skip("no /proc to see which program an agent runs");
+    }
+    let home = Home::new();
+    let hour = Duration::from_secs(3_600);
+    let old = built(&home, "old", SystemTime::now() - 2 * hour);
+    let new = built(&home, "new", SystemTime::now() - hour);
+    let shell = Shell::open(&home);
+    start_with(&home, &old, &shell);
+    assert_eq!(program_of(agent_of(&home)), Some(old.clone()));
+    start_with(&home, &new, &shell);
+    wait_until("the newer one takes over", BOUND, || {
+        (program_of(agent_of(&home)).as_ref() == Some(&new) && agents(&home).len() == 1).then_some(())
+    });
+    let agent = agent_of(&home);
+    start_with(&home, &old, &shell);
+    home.flush();
+    assert_eq!(agents(&home), [agent], "the older one leaves it in peace");
+    assert_eq!(home.list(&["--active"]).len(), 3);
+}

@@ -1,0 +1,128 @@
+//! Ends nobody announced, with real processes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use shelltrack_tests::binary::shelltrack;
+use shelltrack_tests::process::{Running, signal_stranger};
+use shelltrack_tests::terminal::Terminal;
+use shelltrack_tests::{BOUND, Home, Record, Shell, skip, wait_until};
+
+/// Longer than the grace that a vanished shell is given: a wrong verdict would be delivered by then.
+const VERDICT: Duration = Duration::from_secs(4);
+
+#[track_caller]
+fn wait_until_over(home: &Home) -> Record {
+    wait_until("the session is over", BOUND, || {
+        home.sessions().into_iter().find(|record| record.text("state") != "active")
+    })
+}
+
+fn kill_agents(home: &Home) {
+    let agents = || home.processes().into_iter().filter(|process| process.command.contains("--detached"));
+    agents().for_each(|agent| signal_stranger(&agent, Signal::KILL));
+    wait_until("the agent is gone", BOUND, || agents().next().is_none().then_some(()));
+}
+
+#[test]
+fn a_killed_wrapper_ends_nothing_while_its_command_lives() {
+    let home = Home::new();
+    let mut command = home.shelltrack_command(&["run", "--", "sleep", "300"]);
+    let wrapper = Running::start(command.stdin(Stdio::null()));
+    wait_until("the session is open", BOUND, || (home.list(&["--active"]).len() == 1).then_some(()));
+    home.flush();
+    wrapper.signal(Signal::KILL);
+    std::thread::sleep(VERDICT);
+    home.flush();
+    assert_eq!(home.list(&["--active"]).len(), 1, "its command lives");
+    let command = home.processes().into_iter().find(|process| process.command.starts_with("sleep")).unwrap();
+    signal_stranger(&command, Signal::KILL);
+    let record = wait_until_over(&home);
+    assert_eq!((record.text("state"), record.text("exit_reason")), ("crashed", "vanished"));
+    assert_eq!(wrapper.finish(BOUND).status, 137);
+}
+
+#[test]
+fn a_shell_that_is_killed_while_no_agent_runs_is_ended_by_the_next_one() {
+    let home = Home::new();
+    let mut shell = Shell::open(&home);
+    shell.start(&home);
+    home.flush();
+    kill_agents(&home);
+    shell.kill();
+    home.run(&["true"]).expect(0);
+    let crashed = wait_until("the session is over", BOUND, || {
+        home.sessions().into_iter().find(|record| record.text("state") == "crashed")
+    });
+    assert_eq!(crashed.text("exit_reason"), "vanished");
+    // Nobody saw it go: the end is the last time it was known to live, never later than now.
+    assert!(crashed.text("start_time") <= crashed.text("end_time"));
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_its_shells() {
+    let home = Home::new();
+    let Some(terminal) = Terminal::open(&home) else { return skip("no tmux here") };
+    // One that is wrapped, and one that only says when it opens.
+    terminal.type_line(&format!("'{}' start --pid $$ > /dev/null", shelltrack().display()));
+    terminal.type_line(&format!("'{}' run -- sleep 300", shelltrack().display()));
+    wait_until("both sessions are open", BOUND, || (home.list(&["--active"]).len() == 2).then_some(()));
+    home.flush();
+    terminal.close_pane();
+    wait_until("both sessions are over", BOUND, || {
+        (home.sessions().iter().filter(|record| record.text("state") != "active").count() == 2).then_some(())
+    });
+    let reasons: Vec<String> =
+        home.sessions().iter().map(|record| record.text("exit_reason").to_owned()).collect();
+    assert!(reasons.contains(&"vanished".to_owned()), "{reasons:?}");
+}
+
+/// The one file of a room of the spool.
+#[track_caller]
+fn only_file(home: &Home, room: &str) -> PathBuf {
+    let files: Vec<PathBuf> =
+        fs::read_dir(home.spool().join(room)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files[0].clone()
+}
+
+#[test]
+fn after_a_reboot_open_sessions_are_lost_and_say_so() {
+    let home = Home::new();
+    let shell = Shell::open(&home);
+    shell.start(&home);
+    home.flush();
+    kill_agents(&home);
+    // What the spool looks like after the machine was started again: the run it names is another one.
+    let file = only_file(&home, "open");
+    let mut session: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    session["process"]["boot"] = "00000000-0000-4000-8000-000000000000".into();
+    fs::write(&file, session.to_string()).unwrap();
+    home.run(&["true"]).expect(0);
+    let lost = wait_until("the session is over", BOUND, || {
+        home.sessions().into_iter().find(|record| record.text("state") == "lost")
+    });
+    assert_eq!(lost.text("exit_reason"), "rebooted");
+}
+
+#[test]
+fn a_spool_of_another_machine_in_the_same_home_is_not_judged() {
+    let home = Home::new();
+    let mut shell = Shell::open(&home);
+    shell.start(&home);
+    home.flush();
+    kill_agents(&home);
+    // From now on these sessions are those of another machine: there, the pid may be alive.
+    let ours = only_file(&home, "open");
+    let spool = ours.parent().unwrap().parent().unwrap();
+    fs::rename(spool, spool.with_file_name("spool-000000000000-f0000000")).unwrap();
+    shell.kill();
+    home.run(&["true"]).expect(0);
+    std::thread::sleep(VERDICT);
+    home.flush();
+    assert_eq!(home.list(&["--active"]).len(), 1, "{:#?}", home.sessions());
+}
