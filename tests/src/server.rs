@@ -94,16 +94,6 @@ impl Server {
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         wait_until("the server ends after SIGTERM", BOUND, || child.try_wait().unwrap());
     }
-}
-
-impl Server {
-    /// Kills it; [`Server::start_again`] brings it back.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.running.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
 
     /// What it has stored.
     #[track_caller]

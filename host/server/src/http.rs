@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{Access, Denial, allow, need, take_token};
 use crate::listen::{self, Peer};
 use crate::message;
-use crate::rates::Rates;
+use crate::rates::{RateLimits, Rates};
 use crate::tools::Tools;
 use crate::{Error, MESSAGE_BYTES_MAX};
 
@@ -48,6 +48,10 @@ pub struct Listen {
     pub hosts: Vec<String>,
     /// Origins of web pages that may call, such as `https://admin.example`, beside its own on loopback.
     pub origins: Vec<String>,
+    /// Connections served at once; for a further one, that is closed which has been idle longest.
+    pub connections: u16,
+    /// How often somebody may ask.
+    pub rates: RateLimits,
 }
 
 pub(crate) async fn serve(
@@ -63,12 +67,12 @@ pub(crate) async fn serve(
     let listen_error = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let bound = listener.local_addr().map_err(listen_error)?;
-    let door = Arc::new(Door { access: listen.access.clone(), rates: Rates::default() });
+    let door = Arc::new(Door { access: listen.access.clone(), rates: Rates::new(listen.rates) });
     let router = Router::new()
         .route_service(PATH, mcp(tools, bound, &listen, &stop))
         .layer(from_fn_with_state(door, guard));
     ready(bound);
-    listen::run(listener, router, stop).await;
+    listen::run(listener, router, listen.connections, stop).await;
     Ok(())
 }
 

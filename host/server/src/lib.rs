@@ -19,6 +19,7 @@ mod admission;
 mod answers;
 mod handler;
 mod http;
+mod idle;
 mod lines;
 mod listen;
 mod message;
@@ -50,6 +51,8 @@ pub use answers::{
     ListAnswer, ShowAnswer, ShowStatus, StatsAnswer, TrackAnswer, TrackStatus,
 };
 pub use http::Listen;
+pub use listen::CONNECTIONS_DEFAULT;
+pub use rates::RateLimits;
 pub use records::{ADMIN_SHELL, SessionRecord, State};
 pub use store::StoreError;
 pub use transfer::{Imported, Part};

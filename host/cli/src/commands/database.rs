@@ -46,8 +46,7 @@ pub(crate) fn backup(config: Option<&Path>, backup: &Backup) -> Result<ExitCode,
     let said = |error: StoreError| Failure::Failed(format!("{}: {error}", to.display()));
     runtime.block_on(server.backup(to.clone())).map_err(said)?;
     let sandbox = settings(config, None)?.sandbox(Profile::OneShot)?;
-    let copy = Server::open_read_only(&to, sandbox)
-        .map_err(|error| Failure::Failed(error.to_string()))?;
+    let copy = Server::open_read_only(&to, sandbox).map_err(|error| Failure::Failed(error.to_string()))?;
     let count = runtime.block_on(async { copy.check().await.and(copy.count().await) }).map_err(said)?;
     output::print(&format!("{count} sessions copied and checked\n"))?;
     Ok(ExitCode::SUCCESS)

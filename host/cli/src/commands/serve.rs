@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shelltrack_access::Keyring;
 use shelltrack_sandbox::Profile;
-use shelltrack_server::{Access, Listen, Server};
+use shelltrack_server::{Access, CONNECTIONS_DEFAULT, Listen, RateLimits, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +71,8 @@ fn listen(serve: &Serve) -> Result<Listen, Failure> {
         access,
         hosts: serve.allow_host.clone(),
         origins: serve.allow_origin.clone(),
+        connections: CONNECTIONS_DEFAULT,
+        rates: RateLimits::default(),
     })
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rmcp::ServiceExt;
 use rmcp::transport::StreamableHttpClientTransport;
 use serde_json::json;
-use shelltrack_server::{Access, Error, Listen, Server};
+use shelltrack_server::{Access, CONNECTIONS_DEFAULT, Error, Listen, RateLimits, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,17 +22,13 @@ pub(crate) struct Http {
 
 impl Http {
     async fn start(server: Server) -> Self {
-        Self::start_with(server, Access::Open).await
+        Self::listening(server, listen("127.0.0.1:0", Access::Open)).await
     }
 
-    pub(crate) async fn start_with(server: Server, access: Access) -> Self {
+    pub(crate) async fn listening(server: Server, listen: Listen) -> Self {
         let (ready, bound) = tokio::sync::oneshot::channel();
         let stop = CancellationToken::new();
-        let serving = server.serve_http(
-            listen("127.0.0.1:0", access),
-            move |address| ready.send(address).unwrap(),
-            stop.clone(),
-        );
+        let serving = server.serve_http(listen, move |address| ready.send(address).unwrap(), stop.clone());
         let ended = tokio::spawn(serving);
         Self { address: bound.await.unwrap(), stop, ended }
     }
@@ -68,8 +64,15 @@ impl Http {
     }
 }
 
-fn listen(address: &str, access: Access) -> Listen {
-    Listen { address: address.parse().unwrap(), access, hosts: Vec::new(), origins: Vec::new() }
+pub(crate) fn listen(address: &str, access: Access) -> Listen {
+    Listen {
+        address: address.parse().unwrap(),
+        access,
+        hosts: Vec::new(),
+        origins: Vec::new(),
+        connections: CONNECTIONS_DEFAULT,
+        rates: RateLimits::default(),
+    }
 }
 
 #[tokio::test]
@@ -143,6 +146,36 @@ async fn what_is_no_message_is_answered_as_json_rpc_wants_it() {
     assert!(http.answer("/mcp", &host, wrong).await.contains("-32602"));
     let unknown = r#"{"jsonrpc":"2.0","id":1,"method":"no/such/method"}"#;
     assert!(http.answer("/mcp", &host, unknown).await.contains("-32601"));
+    http.stop().await;
+}
+
+/// A connection that has asked once and is kept.
+async fn kept(http: &Http) -> tokio::net::TcpStream {
+    let mut stream = tokio::net::TcpStream::connect(http.address).await.unwrap();
+    let request = format!("GET /elsewhere HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", http.address.port());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 1024];
+    let length = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 404 "));
+    stream
+}
+
+#[tokio::test]
+async fn connections_that_are_only_kept_give_way_to_new_ones() {
+    let fixture = Fixture::new();
+    let listen = Listen { connections: 4, ..listen("127.0.0.1:0", Access::Open) };
+    let http = Http::listening(fixture.server(), listen).await;
+    // More than there is room for: each further one costs the place of the one that was idle longest.
+    let mut kept_open = Vec::new();
+    for _ in 0..10 {
+        kept_open.push(kept(&http).await);
+    }
+    let mut rest = [0; 1];
+    let first = tokio::time::timeout(PATIENCE, kept_open[0].read(&mut rest)).await.unwrap();
+    assert_eq!(first.unwrap(), 0, "closed in good order");
+    let last = kept_open.last_mut().unwrap();
+    let open = last.try_read(&mut rest).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+    assert!(open, "the newest is kept");
     http.stop().await;
 }
 
