@@ -102,7 +102,7 @@ fn a_newer_schema_is_refused() {
     let fixture = Fixture::new();
     drop(fixture.open());
     Connection::open(&fixture.path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let expected = StoreError::NewerSchema { found: 99, supported: 1 };
+    let expected = StoreError::NewerSchema { found: 99, supported: migrate::newest_version() };
     assert_eq!(SqliteStore::open(&fixture.path).err(), Some(expected.clone()));
     assert_eq!(ReadOnlySqliteStore::open(&fixture.path).err(), Some(expected));
 }
