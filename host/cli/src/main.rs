@@ -15,6 +15,7 @@ mod plugin;
 mod process;
 mod prometheus;
 mod recorder;
+mod redaction;
 mod session;
 mod supervise;
 mod tuning;

@@ -1,12 +1,15 @@
 //! `shelltrack start` and `shelltrack end`: for the startup files of shells, and for programs.
 
+use std::env;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, getppid};
 use shelltrack_sandbox::Profile;
 use shelltrack_sandbox::types::{ExitReason, StartContext};
-use shelltrack_tracker::{ShellEnd, surroundings};
+use shelltrack_tracker::{Error, Session, ShellEnd, Tracker, surroundings};
 use uuid::Uuid;
 
 use super::{clean_shell_type, metadata_json};
@@ -14,6 +17,11 @@ use crate::args::{End, Start};
 use crate::config::{SessionBuddy, Settings};
 use crate::failure::{Failure, tell};
 use crate::{output, process};
+
+/// How long a start may be on its way when its end is there already; a shell that closes waits no longer.
+const START_ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// Between two looks for such a start.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Records the start and prints the key.
 pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Failure> {
@@ -51,11 +59,24 @@ pub(crate) fn end(config: Option<&Path>, end: &End) -> Result<ExitCode, Failure>
         Settings::without_configuration()
     })?;
     let tracker = settings.tracker(settings.sandbox(Profile::OneShot)?)?;
-    tracker.session(&end.key)?.end(ShellEnd {
+    known(&tracker, &end.key)?.end(ShellEnd {
         exit_status: end.exit_status,
         exit_reason: if end.exit_status.is_some() { ExitReason::Exited } else { ExitReason::Unknown },
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The session of that key. `run` records a start beside its command, whose own `end` may come first: such
+/// a start is given a moment.
+fn known<'a>(tracker: &'a Tracker, key: &str) -> Result<Session<'a>, Error> {
+    let told_by_run = env::var_os("SHELLTRACK_SESSION").is_some_and(|told| told == key);
+    let deadline = Instant::now() + START_ON_ITS_WAY;
+    loop {
+        match tracker.session(key) {
+            Err(Error::UnknownSession(_)) if told_by_run && Instant::now() < deadline => sleep(LOOK_AGAIN),
+            found => return found,
+        }
+    }
 }
 
 fn pid_of(typed: Option<u32>) -> Result<u32, Failure> {

@@ -11,10 +11,10 @@ use shelltrack_sandbox::types::Policy;
 use uuid::Uuid;
 
 use super::session::OpenSession;
-use crate::DeadLetterLimits;
 use crate::clock::now_us;
 use crate::fault::Part;
-use crate::spool::{Kind, Spool, remove};
+use crate::spool::{Envelope, Kind, Spool, remove};
+use crate::{DeadLetterLimits, Target};
 
 /// One dead letter, as it lies in its file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,11 +33,17 @@ pub(crate) struct Letter {
 /// Longest reason that is kept, in scalars: a server may answer with a page.
 const REASON_SCALARS_MAX: u32 = 300;
 
-/// Moves an event from `new/` to `dead/`. One that is not there is fine.
-pub(crate) fn bury(spool: &Spool, sandbox: &Sandbox, key: Uuid, kind: Kind, reason: &str) -> io::Result<()> {
+/// Moves an event from `new/` to `dead/`; `false` when it is not there, which is fine.
+pub(crate) fn bury(
+    spool: &Spool,
+    sandbox: &Sandbox,
+    key: Uuid,
+    kind: Kind,
+    reason: &str,
+) -> io::Result<bool> {
     let path = spool.event_path(key, kind);
     let event = match Spool::read_json::<Value>(&path) {
-        Ok(None) => return Ok(()),
+        Ok(None) => return Ok(false),
         Ok(Some(event)) => event,
         Err(error) => {
             // Whatever it is, also a directory: it lies beside its letter, for a person to look at.
@@ -49,7 +55,14 @@ pub(crate) fn bury(spool: &Spool, sandbox: &Sandbox, key: Uuid, kind: Kind, reas
     let session = OpenSession::load(spool, key).ok().flatten();
     let letter = Letter { reason: clean(sandbox, reason), dead_us: now_us(), event, session };
     spool.replace_json(&spool.dead_path(key, kind), &letter, Part::Letter)?;
-    remove(&path, Part::Event)
+    remove(&path, Part::Event).map(|()| true)
+}
+
+/// Where the events of a session were to go whose start is a dead letter.
+pub(crate) fn target_of(spool: &Spool, key: Uuid) -> Option<Target> {
+    let letter = Spool::read_json::<Letter>(&spool.dead_path(key, Kind::Start)).ok().flatten()?;
+    let start = serde_json::from_value::<Envelope>(letter.event).ok()?;
+    Some(start.opened?.target)
 }
 
 /// Notes that a session is lost to us: what still comes of it becomes dead letters as well.

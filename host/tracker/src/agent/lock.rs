@@ -151,15 +151,15 @@ fn await_place(spool: &Spool, stays: bool, deadline: Instant) -> io::Result<Opti
         if let Some(lock) = try_lock(spool, "agent.lock")? {
             return Ok(Some(lock));
         }
-        match Presence::current(spool) {
-            Some(agent) if !agent.gives_way(stays) => return Ok(None),
-            Some(agent) => {
-                if asked.replace(agent.process.pid) != Some(agent.process.pid) {
-                    tracing::info!(pid = agent.process.pid, version = agent.version, "is asked to leave");
-                    agent.send(Signal::TERM)?;
-                }
+        if let Some(agent) = Presence::current(spool) {
+            if !agent.gives_way(stays) {
+                return Ok(None);
             }
-            None => {}
+            let pid = agent.process.pid;
+            if asked.replace(pid) != Some(pid) {
+                tracing::info!(pid, version = agent.version, "is asked to leave");
+                agent.send(Signal::TERM)?;
+            }
         }
         look_again(deadline)?;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -10,12 +10,15 @@ use std::{fs, io};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Resource, getrlimit, pidfd_open};
 
 use super::{Look, exists};
 
 /// Ends taken from the kernel at once.
 const BATCH: usize = 64;
+/// Descriptors that stay free for files and connections: an agent that watches is to deliver as well.
+const DESCRIPTORS_FREE: u64 = 24;
 
 /// What the pid stands for: the beginning is in clock ticks since boot (field 22 of `/proc/PID/stat`).
 pub(crate) fn look_at(pid: u32) -> Look {
@@ -112,6 +115,11 @@ impl Queue {
     pub(super) fn add(&mut self, token: u64, pid: u32) -> io::Result<()> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
         let pidfd = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+        // The lowest free number is given out, so the number tells how many are taken.
+        let taken = u64::try_from(pidfd.as_raw_fd()).unwrap_or(0);
+        if getrlimit(Resource::Nofile).current.is_some_and(|limit| taken + DESCRIPTORS_FREE > limit) {
+            return Err(Errno::MFILE.into());
+        }
         epoll::add(&self.epoll, &pidfd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
         self.pidfds.insert(token, pidfd);
         Ok(())

@@ -297,8 +297,13 @@ impl Keeper {
 
     fn bury(&mut self, key: Uuid, kind: Kind, reason: &str) {
         tracing::warn!(%key, ?kind, reason, "dead letter");
-        if let Err(error) = dead::bury(&self.shared.spool, &self.shared.sandbox, key, kind, reason) {
-            tracing::error!(%error, "a dead letter could not be kept");
+        match dead::bury(&self.shared.spool, &self.shared.sandbox, key, kind, reason) {
+            Ok(buried) => {
+                if let Some(target) = dead::target_of(&self.shared.spool, key) {
+                    self.shared.counting.borrow_mut().target(&target).dead += u64::from(buried);
+                }
+            }
+            Err(error) => tracing::error!(%error, "a dead letter could not be kept"),
         }
     }
 }

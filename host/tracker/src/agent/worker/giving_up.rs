@@ -28,10 +28,15 @@ impl Worker {
         tracing::warn!(key = %item.key, kind = ?item.kind, reason, "dead letter");
         let kinds = if item.kind == Kind::Start { &Kind::ALL[..] } else { &[item.kind][..] };
         for kind in kinds {
-            if let Err(error) = dead::bury(&self.shared.spool, &self.shared.sandbox, item.key, *kind, reason)
-            {
-                tracing::error!(%error, "a dead letter could not be kept; it stays in the queue");
-                return self.hold(item.key, ATTENTION_WAIT);
+            match dead::bury(&self.shared.spool, &self.shared.sandbox, item.key, *kind, reason) {
+                // Also one that was not given to this worker yet.
+                Ok(buried) => {
+                    self.shared.counting.borrow_mut().target(&self.target).dead += u64::from(buried);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a dead letter could not be kept; it stays in the queue");
+                    return self.hold(item.key, ATTENTION_WAIT);
+                }
             }
         }
         self.remember_no_more_than_needed(item);
@@ -42,7 +47,6 @@ impl Worker {
             .filter(|other| other.key == item.key && kinds.contains(&other.kind))
             .copied()
             .collect();
-        self.shared.counting.borrow_mut().target(&self.target).dead += gone.len() as u64;
         gone.into_iter().for_each(|item| self.finish(item));
         self.shared.forget(item.key);
         self.publish(true);
