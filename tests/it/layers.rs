@@ -9,7 +9,7 @@ use shelltrack_tests::cargo_metadata::{DependencyKind, Package};
 /// each other and do not know each other. The harness of the tests drives the binary from outside: it uses none.
 const LAYERS: [&[&str]; 4] = [
     &["shelltrack-guest", "shelltrack-componentize", "shelltrack-tests"],
-    &["shelltrack-sandbox"],
+    &["shelltrack-sandbox", "shelltrack-access"],
     &["shelltrack-tracker", "shelltrack-server", "shelltrack-conformance"],
     &["shelltrack"],
 ];

@@ -15,6 +15,7 @@ pub mod binary;
 pub mod exposition;
 pub mod fake;
 pub mod home;
+pub mod postgres;
 pub mod process;
 pub mod record;
 pub mod server;

@@ -9,10 +9,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::home::Home;
 use crate::wait::{BOUND, wait_at_most, wait_until};
 
-/// A Session-Buddy of ours that listens on loopback, without authentication.
+/// A Session-Buddy of ours that listens on loopback.
 pub struct Server {
     home: Home,
     address: String,
+    options: Vec<String>,
     running: Option<Child>,
 }
 
@@ -23,12 +24,33 @@ impl Default for Server {
 }
 
 impl Server {
-    /// Starts one on a free port, with an empty store, and waits until it listens.
+    /// Starts one without authentication on a free port, with an empty store, and waits until it listens.
     #[track_caller]
     pub fn start() -> Self {
-        let mut server = Self { home: Home::new(), address: "127.0.0.1:0".to_owned(), running: None };
+        Self::start_with(&["--no-auth"])
+    }
+
+    /// Starts one with these further options.
+    #[track_caller]
+    pub fn start_with(options: &[&str]) -> Self {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut server =
+            Self { home: Home::new(), address: "127.0.0.1:0".to_owned(), options, running: None };
         server.start_again();
         server
+    }
+
+    /// The home it runs in.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Kills it as a power cut would, and waits until it is gone.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        let Some(mut child) = self.running.take() else { return };
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Starts it again where it listened before, over the same store.
@@ -38,7 +60,8 @@ impl Server {
     #[track_caller]
     pub fn start_again(&mut self) {
         assert!(self.running.is_none(), "it runs already");
-        let arguments = ["serve", "--http", &self.address, "--no-auth"];
+        let mut arguments = vec!["serve", "--http", &self.address];
+        arguments.extend(self.options.iter().map(String::as_str));
         let mut command = self.home.shelltrack_command(&arguments);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let said = listen(child.stderr.take().unwrap());
@@ -70,16 +93,6 @@ impl Server {
         let Some(mut child) = self.running.take() else { return };
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         wait_until("the server ends after SIGTERM", BOUND, || child.try_wait().unwrap());
-    }
-}
-
-impl Server {
-    /// Kills it; [`Server::start_again`] brings it back.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.running.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
     }
 
     /// What it has stored.

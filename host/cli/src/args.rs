@@ -4,7 +4,6 @@
 mod operate;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,12 +15,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 pub(crate) use self::operate::{
     Agent, Breaker, Chosen, DeadLetters, Man, Manager, OfTarget, Service, Status,
 };
+use crate::args_server::{Archive, Backup, Export, Import, Serve, Token};
 use crate::commands::{plugin, redact};
 use crate::config::SessionBuddy;
 use crate::failure::{NOT_LAUNCHED, USAGE};
 
-/// Where `serve --http` listens when no address is given.
-const LISTEN_DEFAULT: &str = "127.0.0.1:8678";
 /// Most records one listing shows; also the most a server gives at once.
 const LIST_LIMIT_MAX: i64 = 1000;
 /// Largest pid there is on Linux (`pid_max_max`), and so on the wire.
@@ -90,11 +88,6 @@ Exit status: 0 when all was delivered; 1 when something still waits or was given
 Example, before a machine goes down:
   shelltrack flush --timeout 30";
 
-const SERVE_EXAMPLES: &str = "\
-Examples:
-  shelltrack serve --http
-  shelltrack serve --stdio --database ~/sessions.db";
-
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   shelltrack completions bash > ~/.local/share/bash-completion/completions/shelltrack
@@ -145,11 +138,20 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = operate::BREAKER_HELP)]
     Breaker(Breaker),
     /// Serve a Session-Buddy over MCP
-    #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
     /// Print a service definition for the agent
     #[command(after_help = operate::SERVICE_HELP)]
     Service(Service),
+    /// Make, read and renew what lets clients in
+    Token(Token),
+    /// Put sessions that ended long ago out of the way
+    Archive(Archive),
+    /// Write sessions as JSON Lines
+    Export(Export),
+    /// Take in sessions from JSON Lines
+    Import(Import),
+    /// Copy the database while it is used, and check the copy
+    Backup(Backup),
     /// Clean a text as an event would be cleaned, or explain what would be done
     #[command(after_help = redact::EXAMPLES)]
     Redact(redact::Redact),
@@ -257,24 +259,6 @@ pub(crate) struct Flush {
     pub(crate) timeout: Option<Duration>,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Serve {
-    /// Speak MCP on stdin and stdout
-    #[arg(long, conflicts_with_all = ["http", "no_auth"])]
-    pub(crate) stdio: bool,
-    /// Listen for streamable HTTP at /mcp of this loopback address, which is also what happens without
-    /// any option; port 0 takes a free one, and the URL is told on stderr [default: 127.0.0.1:8678]
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_value = LISTEN_DEFAULT,
-          default_missing_value = LISTEN_DEFAULT, hide_default_value = true, value_parser = loopback)]
-    pub(crate) http: SocketAddr,
-    /// Let every process of this machine in, and say nothing about it
-    #[arg(long)]
-    pub(crate) no_auth: bool,
-    /// SQLite file of the sessions [default: $XDG_DATA_HOME/shelltrack/sessions.db]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) database: Option<PathBuf>,
-}
-
 /// Tells what was wrong with the command line, or what was asked for with `--help` and `--version`.
 pub(crate) fn report(error: &clap::Error) -> ExitCode {
     // A closed pipe is no reason to fail louder.
@@ -309,22 +293,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds) if (0.0..=FLUSH_SECONDS_MAX).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!("must be a number of seconds from 0 to {FLUSH_SECONDS_MAX}")),
     }
-}
-
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let numeric = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.to_owned(),
-    };
-    let address: SocketAddr =
-        numeric.parse().map_err(|_| format!("must be an address and a port, such as {LISTEN_DEFAULT}"))?;
-    if !address.ip().is_loopback() {
-        return Err(
-            "must be a loopback address (127.0.0.1 or [::1]): others could be reached from elsewhere"
-                .to_owned(),
-        );
-    }
-    Ok(address)
 }
 
 #[cfg(test)]

@@ -59,24 +59,6 @@ fn metadata_is_a_key_and_a_value_which_may_hold_an_equals_sign() {
 }
 
 #[test]
-fn only_loopback_addresses_are_served() {
-    assert!(loopback("127.0.0.1:0").is_ok() && loopback("[::1]:80").is_ok());
-    assert_eq!(loopback("localhost:80").unwrap(), "127.0.0.1:80".parse().unwrap());
-    assert!(loopback("0.0.0.0:80").is_err() && loopback("192.0.2.1:80").is_err());
-    assert!(loopback("8678").is_err());
-}
-
-#[test]
-fn http_is_served_at_the_usual_place_when_no_address_is_given() {
-    for line in [&["serve", "--http"][..], &["serve"], &["serve", "--http", "--no-auth"]] {
-        let Command::Serve(serve) = parse(line).unwrap().command else { panic!() };
-        assert_eq!(serve.http, LISTEN_DEFAULT.parse().unwrap());
-    }
-    assert!(parse(&["serve", "--stdio", "--http"]).is_err());
-    assert!(parse(&["serve", "--stdio"]).is_ok());
-}
-
-#[test]
 fn a_timeout_is_a_number_of_seconds() {
     assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
     assert!(seconds("-1").is_err() && seconds("NaN").is_err() && seconds("inf").is_err());

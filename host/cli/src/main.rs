@@ -3,6 +3,7 @@
 
 mod agent_log;
 mod args;
+mod args_server;
 mod commands;
 mod config;
 mod config_file;

@@ -4,11 +4,14 @@
 //! Session-Buddy does it: the caller need not send the event again. What the server could not do is an
 //! internal error of JSON-RPC, which tells the caller to try again.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rmcp::schemars::{self, JsonSchema};
 use serde::{Deserialize, Serialize};
 use shelltrack_sandbox::types;
 
 use crate::records::{SessionRecord, State, now_us, rfc3339};
+use crate::store::Tally;
 
 /// What came of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +92,13 @@ impl TrackAnswer {
         }
     }
 
+    /// Somebody else's session stays as it is.
+    pub(crate) fn foreign(session_id: String) -> Self {
+        let error =
+            "session_id: another identity began this session, and only that one can end it".to_owned();
+        Self::new(Some(session_id), TrackStatus::Error, Some(error), now())
+    }
+
     pub(crate) fn not_found(session_id: String) -> Self {
         let error = "session_id: no session has this id".to_owned();
         Self::new(Some(session_id), TrackStatus::NotFound, Some(error), now())
@@ -136,6 +146,118 @@ fn rule_name(rule: types::Rule) -> &'static str {
         types::Rule::ReservedKey => "reserved-key",
         types::Rule::BadJson => "bad-json",
         types::Rule::BeforeStart => "before-start",
+    }
+}
+
+/// What came of a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivityStatus {
+    /// The open ones of these sessions have a new lease.
+    Renewed,
+    /// It was refused; sending it again changes nothing.
+    Error,
+}
+
+/// Answer of `track_session_activity`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ActivityAnswer {
+    /// What came of it.
+    pub status: ActivityStatus,
+    /// Sessions with a new lease.
+    pub renewed: Vec<String>,
+    /// Sessions that are not open here, or not the caller's.
+    pub unknown: Vec<String>,
+    /// What was wrong, and what would be right.
+    pub error: Option<String>,
+    /// RFC 3339, UTC: the server's clock.
+    pub timestamp: String,
+}
+
+impl ActivityAnswer {
+    pub(crate) fn renewed(asked: Vec<String>, renewed: Vec<String>) -> Self {
+        let is_renewed: BTreeSet<&String> = renewed.iter().collect();
+        let unknown = asked.into_iter().filter(|id| !is_renewed.contains(id)).collect();
+        Self { status: ActivityStatus::Renewed, unknown, error: None, timestamp: now(), renewed }
+    }
+
+    pub(crate) fn refused(error: String) -> Self {
+        let (renewed, unknown) = (Vec::new(), Vec::new());
+        Self { status: ActivityStatus::Error, renewed, unknown, error: Some(error), timestamp: now() }
+    }
+}
+
+/// How many sessions, and how long they lasted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Figures {
+    /// All of them.
+    pub sessions: u64,
+    /// Open ones.
+    pub active: u64,
+    /// Those whose end was announced.
+    pub ended: u64,
+    /// Those whose process vanished.
+    pub crashed: u64,
+    /// Those of which nobody knows.
+    pub lost: u64,
+    /// Average duration of those whose duration is known, in seconds.
+    pub duration_seconds_average: Option<f64>,
+}
+
+/// Figures of one component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ComponentFigures {
+    /// The component.
+    pub component_name: String,
+    /// Its figures.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// Answer of `session_stats`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StatsAnswer {
+    /// All components together.
+    pub total: Figures,
+    /// Each component, by name.
+    pub components: Vec<ComponentFigures>,
+    /// RFC 3339, UTC: the server's clock.
+    pub timestamp: String,
+}
+
+impl From<Vec<Tally>> for StatsAnswer {
+    fn from(tallies: Vec<Tally>) -> Self {
+        let all: Vec<&Tally> = tallies.iter().collect();
+        let mut by_component: BTreeMap<&str, Vec<&Tally>> = BTreeMap::new();
+        for tally in &tallies {
+            by_component.entry(&tally.component_name).or_default().push(tally);
+        }
+        let components = by_component.into_iter().map(|(name, tallies)| ComponentFigures {
+            component_name: name.to_owned(),
+            figures: figures(&tallies),
+        });
+        Self { total: figures(&all), components: components.collect(), timestamp: now() }
+    }
+}
+
+fn figures(tallies: &[&Tally]) -> Figures {
+    let count = |state: Option<State>| -> u64 {
+        tallies
+            .iter()
+            .filter(|tally| state.is_none_or(|state| tally.state == state))
+            .map(|tally| tally.sessions)
+            .sum()
+    };
+    let (duration_us, known) = tallies
+        .iter()
+        .fold((0.0, 0_u64), |(sum, known), tally| (sum + tally.duration_us as f64, known + tally.durations));
+    Figures {
+        sessions: count(None),
+        active: count(Some(State::Active)),
+        ended: count(Some(State::Ended)),
+        crashed: count(Some(State::Crashed)),
+        lost: count(Some(State::Lost)),
+        duration_seconds_average: (known > 0).then(|| duration_us / 1e6 / known as f64),
     }
 }
 

@@ -1,67 +1,251 @@
-//! Streamable HTTP at `/mcp`: listening, and what is let through before MCP begins.
+//! Streamable HTTP at `/mcp`: what is let through before MCP begins.
 //!
-//! Loopback only. Every request stands alone (no sessions of MCP), so that any number of servers can
-//! share a store.
+//! Every request stands alone (no sessions of MCP), so that any number of servers can share a store. TLS is
+//! a reverse proxy's work.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::{Map, Value, json};
+use shelltrack_access::{Identity, Refusal};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Access, Denial, allow, need, take_token};
+use crate::listen::{self, Peer};
+use crate::message;
+use crate::rates::{RateLimits, Rates};
 use crate::tools::Tools;
 use crate::{Error, MESSAGE_BYTES_MAX};
 
 /// Where MCP is served.
 const PATH: &str = "/mcp";
 
-/// How long requests under way may take when the server is told to stop; a commit on a busy disk takes
-/// a small part of it.
-const GRACE_MS: u64 = 5_000;
+/// How long a client may take to send a message once its head is there.
+const BODY_MS: u64 = 15_000;
+
+/// Code of JSON-RPC for a call that is not let in; the range is the server's own (JSON-RPC 2.0, 5.1).
+const DENIED: i32 = -32001;
+
+/// How a server listens.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// Where; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Who may call.
+    pub access: Access,
+    /// Names by which clients reach it, beside loopback and the address itself: what a reverse proxy
+    /// passes on as `Host`.
+    pub hosts: Vec<String>,
+    /// Origins of web pages that may call, such as `https://admin.example`, beside its own on loopback.
+    pub origins: Vec<String>,
+    /// Connections served at once; for a further one, that is closed which has been idle longest.
+    pub connections: u16,
+    /// How often somebody may ask.
+    pub rates: RateLimits,
+}
 
 pub(crate) async fn serve(
     tools: Tools,
-    address: SocketAddr,
+    listen: Listen,
     ready: impl FnOnce(SocketAddr) + Send,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    if !address.ip().is_loopback() {
+    let address = listen.address;
+    if matches!(listen.access, Access::Open) && !address.ip().is_loopback() {
         return Err(Error::NotLoopback(address));
     }
     let listen_error = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let bound = listener.local_addr().map_err(listen_error)?;
-    let router = Router::new().route_service(PATH, mcp(tools, bound, &stop));
+    let door = Arc::new(Door { access: listen.access.clone(), rates: Rates::new(listen.rates) });
+    let router = Router::new()
+        .route_service(PATH, mcp(tools, bound, &listen, &stop))
+        .layer(from_fn_with_state(door, guard));
     ready(bound);
-    let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let too_late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(Duration::from_millis(GRACE_MS)).await;
-    };
-    tokio::select! {
-        ended = server => ended.map_err(listen_error),
-        () = too_late => Ok(()),
-    }
+    listen::run(listener, router, listen.connections, stop).await;
+    Ok(())
 }
 
 fn mcp(
     tools: Tools,
     bound: SocketAddr,
+    listen: &Listen,
     stop: &CancellationToken,
 ) -> StreamableHttpService<Tools, NeverSessionManager> {
     // A page of another origin must not reach us through somebody's browser: DNS rebinding gives itself
     // away by the Host, any other page by its Origin.
-    let origins = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("http://{host}:{}", bound.port()));
+    let own = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("http://{host}:{}", bound.port()));
+    let loopback = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let bound_ip = Some(bound.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        .with_allowed_hosts(["localhost", "127.0.0.1", "::1"])
-        .with_allowed_origins(origins)
-        .with_max_request_body_bytes(MESSAGE_BYTES_MAX)
+        .with_allowed_hosts(loopback.into_iter().chain(bound_ip).chain(listen.hosts.iter().cloned()))
+        .with_allowed_origins(own.into_iter().chain(listen.origins.iter().cloned()))
+        .with_max_request_body_bytes(2 * MESSAGE_BYTES_MAX) // the door has measured it; escapes may be spelt longer
         .with_cancellation_token(stop.child_token());
     StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(NeverSessionManager::default()), config)
+}
+
+/// What every request passes.
+struct Door {
+    access: Access,
+    rates: Rates,
+}
+
+/// Why a request goes no further.
+enum Stop {
+    Denied(Denial),
+    TooMany { retry_after_s: u64 },
+    Unfit(message::Unfit),
+    Plain(StatusCode, &'static str),
+}
+
+impl From<Denial> for Stop {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    match door.admit(request).await {
+        Ok(request) => next.run(request).await,
+        Err(stop) => stop.into_response(),
+    }
+}
+
+impl Door {
+    /// Who calls, how often, and whether they may; gives the request with the caller in it and without any
+    /// token.
+    async fn admit(&self, request: Request) -> Result<Request, Stop> {
+        let from = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+        let presented = bearer(request.headers())?;
+        let caller = self.identify(presented.as_ref(), from);
+        self.count(caller.as_ref().ok().and_then(Option::as_ref), from)?;
+        let caller = caller?;
+        if request.method() != Method::POST {
+            return Ok(request);
+        }
+        let (mut parts, body) = request.into_parts();
+        let mut message = message::read(&read(body).await?).map_err(Stop::Unfit)?;
+        let token = arguments(&mut message).and_then(take_token);
+        let caller = match (caller, token) {
+            (None, Some(token)) => self.identify(Some(&token), from)?,
+            (caller, _) => caller,
+        };
+        let (method, tool) = message::target(&message);
+        allow(caller.as_ref(), need(method, tool))?;
+        parts.headers.remove(header::AUTHORIZATION);
+        parts.headers.remove(header::CONTENT_LENGTH);
+        if let Some(caller) = caller {
+            parts.extensions.insert(caller);
+        }
+        // Written anew: MCP must read what was judged here, not another reading of the same bytes.
+        Ok(Request::from_parts(parts, Body::from(Value::Object(message).to_string())))
+    }
+
+    fn identify(&self, token: Option<&Value>, from: IpAddr) -> Result<Option<Identity>, Denial> {
+        self.access.identify(token).inspect_err(|denial| tracing::warn!(%from, %denial, "a token is refused"))
+    }
+
+    fn count(&self, caller: Option<&Identity>, from: IpAddr) -> Result<(), Stop> {
+        let counted = self.rates.count(caller.map(|caller| caller.subject.as_str()), from);
+        counted.map_err(|retry_after_s| Stop::TooMany { retry_after_s })
+    }
+}
+
+/// The token of the `Authorization` header (RFC 6750, 2.1).
+fn bearer(headers: &HeaderMap) -> Result<Option<Value>, Stop> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(header) = given.next() else { return Ok(None) };
+    let malformed = Stop::Denied(Denial::Invalid(Refusal::Malformed));
+    match header.to_str().ok().and_then(|header| header.split_once(' ')) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && given.next().is_none() => {
+            Ok(Some(Value::from(token.trim())))
+        }
+        _ => Err(malformed),
+    }
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, Stop> {
+    let read = to_bytes(body, MESSAGE_BYTES_MAX);
+    match tokio::time::timeout(Duration::from_millis(BODY_MS), read).await {
+        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Err(error)) if is_too_large(&error) => Err(Stop::Plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the message is too large; at most 1 MiB is taken",
+        )),
+        Ok(Err(_)) => Err(Stop::Plain(StatusCode::BAD_REQUEST, "the message broke off")),
+        Err(_) => Err(Stop::Plain(StatusCode::REQUEST_TIMEOUT, "the message took too long")),
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("length limit"))
+}
+
+fn arguments(message: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
+    if message.get("method")?.as_str()? != "tools/call" {
+        return None;
+    }
+    message.get_mut("params")?.get_mut("arguments")?.as_object_mut()
+}
+
+impl IntoResponse for Stop {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Denied(denial) => denied(&denial),
+            Self::TooMany { retry_after_s } => {
+                let told = format!("too many requests; the next one is taken in {retry_after_s} s");
+                (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, retry_after_s.to_string())], told)
+                    .into_response()
+            }
+            Self::Unfit(unfit) => json_response(StatusCode::BAD_REQUEST, &unfit.answer()),
+            Self::Plain(status, told) => (status, told).into_response(),
+        }
+    }
+}
+
+/// RFC 6750, 3: no error code where no token was sent.
+fn denied(denial: &Denial) -> Response {
+    let (status, challenge) = match denial {
+        Denial::Missing => (StatusCode::UNAUTHORIZED, String::new()),
+        Denial::Invalid(_) => (
+            StatusCode::UNAUTHORIZED,
+            format!(", error=\"invalid_token\", error_description=\"{}\"", quoted(denial)),
+        ),
+        Denial::Scope(scope) => (
+            StatusCode::FORBIDDEN,
+            format!(
+                ", error=\"insufficient_scope\", scope=\"{scope}\", error_description=\"{}\"",
+                quoted(denial)
+            ),
+        ),
+    };
+    let challenge = HeaderValue::from_str(&format!("Bearer realm=\"shelltrack\"{challenge}"));
+    let error = json!({"code": DENIED, "message": denial.to_string()});
+    let mut response = json_response(status, &json!({"jsonrpc": "2.0", "id": null, "error": error}));
+    if let Ok(challenge) = challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+/// What may stand in a quoted string of RFC 6750: no quotes, no backslash.
+fn quoted(denial: &Denial) -> String {
+    denial.to_string().replace(['"', '\\'], "'").replace('`', "'")
 }

@@ -17,32 +17,48 @@
 
 mod admission;
 mod answers;
+mod handler;
 mod http;
+mod idle;
+mod lines;
+mod listen;
+mod message;
+mod questions;
+mod rates;
 mod records;
 mod schema;
 mod session_id;
 mod store;
 mod tools;
+mod transfer;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::ServiceExt;
+use rmcp::service::ServerInitializeError;
 use rmcp::transport::io::stdio_pipes;
-use rmcp::{RoleServer, ServiceExt};
+use shelltrack_access::{Keyring, Refusal, now_s};
 use shelltrack_sandbox::Sandbox;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+pub use admission::Access;
 pub use answers::{
-    BrokenRule, HealthAnswer, HealthStatus, ListAnswer, ShowAnswer, ShowStatus, TrackAnswer, TrackStatus,
+    ActivityAnswer, ActivityStatus, BrokenRule, ComponentFigures, Figures, HealthAnswer, HealthStatus,
+    ListAnswer, ShowAnswer, ShowStatus, StatsAnswer, TrackAnswer, TrackStatus,
 };
+pub use http::Listen;
+pub use listen::CONNECTIONS_DEFAULT;
+pub use rates::RateLimits;
 pub use records::{ADMIN_SHELL, SessionRecord, State};
 pub use store::StoreError;
+pub use transfer::{Imported, Part};
 
 use store::Store;
+use store::postgres::PostgresStore;
 use store::sqlite::{ReadOnlySqliteStore, SqliteStore};
 use tools::Tools;
 
@@ -96,6 +112,13 @@ impl Server {
         Self::over(database, sandbox, ReadOnlySqliteStore::open(database))
     }
 
+    /// Over a PostgreSQL database, `postgres://USER@HOST/NAME`; its schema is made and migrated when needed.
+    /// A password that the URL does not hold is taken from `PGPASSWORD`.
+    pub async fn connect(url: &str, sandbox: Arc<Sandbox>) -> Result<Self, Error> {
+        let store = PostgresStore::open(url).await;
+        Self::over(Path::new("PostgreSQL"), sandbox, store)
+    }
+
     fn over(
         database: &Path,
         sandbox: Arc<Sandbox>,
@@ -125,22 +148,38 @@ impl Server {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let transport =
-            AsyncRwTransport::<RoleServer, _, _>::new(read, write).with_max_line_length(MESSAGE_BYTES_MAX);
         let connection_error = |error: &dyn std::fmt::Display| Error::Connection(error.to_string());
-        let service = self.tools.serve(transport).await.map_err(|error| connection_error(&error))?;
+        let service = match self.tools.serve(lines::Lines::new(read, write)).await {
+            Ok(service) => service,
+            // Nobody asked anything: that is no failure.
+            Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+            Err(error) => return Err(connection_error(&error)),
+        };
         service.waiting().await.map_err(|error| connection_error(&error))?;
         Ok(())
     }
 
-    /// Serves streamable HTTP at `/mcp` until cancelled. `ready` is called with the bound address. Only
-    /// loopback addresses are served.
+    /// Serves streamable HTTP at `/mcp` until cancelled. `ready` is called with the bound address. Without
+    /// authentication only loopback addresses are served.
     pub async fn serve_http(
         self,
-        address: SocketAddr,
+        listen: Listen,
         ready: impl FnOnce(SocketAddr) + Send,
         stop: CancellationToken,
     ) -> Result<(), Error> {
-        http::serve(self.tools, address, ready, stop).await
+        http::serve(self.tools, listen, ready, stop).await
+    }
+
+    /// Over pipes: tokens that callers send are checked with these keys; `token`, from the environment, says
+    /// who the caller is that sends none.
+    ///
+    /// # Errors
+    /// When that token is not accepted.
+    pub fn with_keys(mut self, keys: Arc<Keyring>, token: Option<&str>) -> Result<Self, Refusal> {
+        if let Some(token) = token {
+            self.tools.local.identity = keys.verify(token, now_s())?;
+        }
+        self.tools.local.keys = Some(keys);
+        Ok(self)
     }
 }

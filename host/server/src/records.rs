@@ -113,6 +113,21 @@ pub struct SessionRecord {
     /// The end's clock was behind the start's, so that no duration is known. Present only when true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clock_skew: bool,
+    /// When the session was last heard of: its start, or the newest `track_session_activity`.
+    #[serde(default)]
+    pub last_seen_at: String,
+    /// The proven identity that began it; only that one may end it. Present only where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// When it was archived. Present only when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<String>,
+    /// Home directory; nobody is told but an export.
+    #[serde(skip)]
+    pub(crate) home: String,
+    /// UUID of the end event; nobody is told but an export.
+    #[serde(skip)]
+    pub(crate) end_event_id: Option<String>,
 }
 
 /// Seconds between two times in microseconds; `None` when the end lies before the start.
@@ -125,6 +140,11 @@ pub(crate) fn duration_seconds(start_us: i64, end_us: i64) -> Option<f64> {
 pub(crate) fn rfc3339(time_us: i64) -> Option<String> {
     let time = DateTime::from_timestamp_micros(time_us)?;
     Some(time.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+/// A time of RFC 3339 in microseconds since the epoch.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
+    Some(DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros())
 }
 
 /// This machine's clock in microseconds since the epoch.

@@ -107,22 +107,47 @@ fn session_end() -> &'static str {
     "session_end"
 }
 
-/// Arguments of `list_sessions`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListArguments {
+/// Which sessions are meant. What is absent filters nothing.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(crate) struct FilterArguments {
     /// Only sessions of this type, such as `admin_shell`.
     #[serde(default)]
     pub(crate) session_type: Option<String>,
     /// Only sessions of this component.
     #[serde(default)]
     pub(crate) component_name: Option<String>,
+    /// Only sessions of this user.
+    #[serde(default)]
+    pub(crate) username: Option<String>,
+    /// Only sessions on this machine.
+    #[serde(default)]
+    pub(crate) hostname: Option<String>,
     /// Only sessions in this state.
     #[serde(default)]
     pub(crate) state: Option<State>,
     /// Only open sessions: short for the state `active`.
     #[serde(default)]
     pub(crate) active: Option<bool>,
+    /// Only sessions that started at this RFC 3339 time or later.
+    #[serde(default)]
+    #[schemars(extend("format" = "date-time"))]
+    pub(crate) started_after: Option<String>,
+    /// Only sessions that started before this RFC 3339 time.
+    #[serde(default)]
+    #[schemars(extend("format" = "date-time"))]
+    pub(crate) started_before: Option<String>,
+    /// Also sessions that are archived.
+    #[serde(default)]
+    pub(crate) archived: Option<bool>,
+}
+
+/// Arguments of `list_sessions`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ListArguments {
+    #[serde(flatten)]
+    pub(crate) filter: FilterArguments,
     /// At most so many records; 50 when absent.
     #[serde(default)]
     #[schemars(range(min = 1, max = LIST_LIMIT_MAX))]
@@ -139,4 +164,42 @@ pub(crate) struct ShowArguments {
     /// The session's id, or the correlation id its emitter gave it.
     #[schemars(length(min = 1, max = 200))]
     pub(crate) session_id: String,
+}
+
+/// Arguments of `session_stats`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct StatsArguments {
+    #[serde(flatten)]
+    pub(crate) filter: FilterArguments,
+}
+
+/// Sessions of one renewal: an agent's shells, with much to spare.
+pub(crate) const RENEWED_SESSIONS_MAX: usize = 1000;
+
+/// Seconds a session counts as seen when the caller does not say how long.
+pub(crate) const LEASE_DEFAULT_S: u32 = 180;
+
+/// Longest lease, in seconds: 30 days, as for sessions that nobody renews.
+pub(crate) const LEASE_MAX_S: u32 = 30 * 86_400;
+
+/// Arguments of `track_session_activity`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActivityArguments {
+    /// Ids of open sessions that were seen.
+    #[schemars(length(min = 1, max = RENEWED_SESSIONS_MAX), inner(length(min = 1, max = 200)))]
+    pub(crate) session_ids: Vec<String>,
+    /// RFC 3339 time at which they were seen.
+    #[schemars(extend("format" = "date-time"))]
+    pub(crate) timestamp: String,
+    /// How many seconds they count as seen from now on: unseen for longer, a session is `lost`.
+    #[serde(default = "lease_default_s")]
+    #[schemars(range(min = 1, max = LEASE_MAX_S))]
+    pub(crate) lease_seconds: u32,
+}
+
+fn lease_default_s() -> u32 {
+    LEASE_DEFAULT_S
 }

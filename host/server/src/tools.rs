@@ -5,63 +5,77 @@
 
 use std::sync::Arc;
 
-use rmcp::handler::server::common::{schema_for_input, schema_for_output};
+use rmcp::handler::server::common::{Extension, schema_for_input, schema_for_output};
 use rmcp::handler::server::router::tool::ToolRouter;
-use rmcp::handler::server::tool::{IntoCallToolResult, ToolCallContext};
+use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::handler::server::wrapper::{Json, Parameters};
-use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, JsonObject,
-    ServerCapabilities, ServerConfig,
-};
+use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, JsonObject, MetaObject};
 use rmcp::schemars::JsonSchema;
-use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
+use rmcp::{ErrorData, tool, tool_router};
 use serde_json::{Value, json};
+use shelltrack_access::{Identity, Keyring};
 use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::{Policy, Rule, Violation};
 
-use crate::admission::admit;
-use crate::answers::{HealthAnswer, HealthStatus, ListAnswer, ShowAnswer, TrackAnswer};
-use crate::records::{State, rfc3339};
-use crate::schema::{
-    EndArguments, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, ListArguments, ShowArguments, StartArguments,
+use crate::admission::local;
+use crate::answers::{
+    ActivityAnswer, HealthAnswer, HealthStatus, ListAnswer, ShowAnswer, StatsAnswer, TrackAnswer,
 };
-use crate::store::{Cursor, ListQuery, Store, StoreError};
+use crate::questions;
+use crate::records::rfc3339;
+use crate::schema::{
+    ActivityArguments, EndArguments, ListArguments, ShowArguments, StartArguments, StatsArguments,
+};
+use crate::store::{Ending, Store, StoreError};
 
 /// Name by which the server introduces itself.
 pub(crate) const SERVER_NAME: &str = "shelltrack";
 
-const INSTRUCTIONS: &str = "Records administrative shells. track_session_start when one opens, track_session_end \
-     with the id it gave when it closes; list_sessions and show_session tell what is known.";
-
 /// The tools over a store. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Tools {
-    store: Arc<dyn Store>,
-    sandbox: Arc<Sandbox>,
-    router: Arc<ToolRouter<Self>>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) router: Arc<ToolRouter<Self>>,
+    /// Who calls over a connection that says nothing of it.
+    pub(crate) local: Local,
+}
+
+/// Callers on a pipe: this user's own processes.
+#[derive(Clone)]
+pub(crate) struct Local {
+    /// Who they are.
+    pub(crate) identity: Identity,
+    /// Keys that a token they send nevertheless is checked with; it is ignored where there are none.
+    pub(crate) keys: Option<Arc<Keyring>>,
 }
 
 #[tool_router(router = tool_router)]
 impl Tools {
     pub(crate) fn new(store: Arc<dyn Store>, sandbox: Arc<Sandbox>) -> Self {
-        Self { store, sandbox, router: Arc::new(Self::tool_router()) }
+        let local = Local { identity: local(), keys: None };
+        Self { store, sandbox, router: Arc::new(Self::tool_router()), local }
     }
 
     /// Records that an administrative shell has opened, and gives the session an id. Sending the same
     /// event again is safe: it is stored once and answered with the same id.
     #[tool(
         title = "Track session start",
+        meta = tags(&["tracking", "write"]),
         input_schema = input_schema::<StartArguments>(),
         annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn track_session_start(&self, arguments: JsonObject) -> Result<Json<TrackAnswer>, ErrorData> {
+    async fn track_session_start(
+        &self,
+        Extension(caller): Extension<Identity>,
+        arguments: JsonObject,
+    ) -> Result<Json<TrackAnswer>, ErrorData> {
         let event =
             match self.sandbox.validate_start(&Value::Object(arguments).to_string(), &Policy::default()) {
                 Ok(event) => event,
                 Err(error) => return refusal(error).map(Json),
             };
-        let stored = self.store.track_start(event).await.map_err(store_error)?;
+        let stored = self.store.track_start(event, caller.proven).await.map_err(store_error)?;
         let start_time = rfc3339(stored.start_us).ok_or_else(|| store_error(StoreError::Corrupt))?;
         tracing::info!(session_id = stored.session_id, "session start tracked");
         Ok(Json(TrackAnswer::tracked(stored.session_id, start_time)))
@@ -71,33 +85,79 @@ impl Tools {
     /// otherwise a session that has ended stays as it is, and the answer tells how that is.
     #[tool(
         title = "Track session end",
+        meta = tags(&["tracking", "write"]),
         input_schema = input_schema::<EndArguments>(),
         annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn track_session_end(&self, arguments: JsonObject) -> Result<Json<TrackAnswer>, ErrorData> {
+    async fn track_session_end(
+        &self,
+        Extension(caller): Extension<Identity>,
+        arguments: JsonObject,
+    ) -> Result<Json<TrackAnswer>, ErrorData> {
         let event = match self.sandbox.validate_end(&Value::Object(arguments).to_string(), &Policy::default())
         {
             Ok(event) => event,
             Err(error) => return refusal(error).map(Json),
         };
         let session_id = event.session_id.clone();
-        let Some(record) = self.store.track_end(event).await.map_err(store_error)? else {
-            return Ok(Json(TrackAnswer::not_found(session_id)));
+        match self.store.track_end(event, caller.proven).await.map_err(store_error)? {
+            Ending::Unknown => Ok(Json(TrackAnswer::not_found(session_id))),
+            Ending::Foreign => Ok(Json(TrackAnswer::foreign(session_id))),
+            Ending::Known(record) => {
+                tracing::info!(session_id, state = record.state.name(), "session end tracked");
+                Ok(Json(TrackAnswer::ended(*record)))
+            }
+        }
+    }
+
+    /// Tells that sessions are still open. A session unseen for longer than its lease becomes `lost`; one
+    /// that nobody ever renews has 30 days.
+    #[tool(
+        title = "Track session activity",
+        meta = tags(&["tracking", "write"]),
+        annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn track_session_activity(
+        &self,
+        Extension(caller): Extension<Identity>,
+        Parameters(arguments): Parameters<ActivityArguments>,
+    ) -> Result<Json<ActivityAnswer>, ErrorData> {
+        let asked = arguments.session_ids.clone();
+        let renewal = match questions::renewal(arguments, caller.proven) {
+            Ok(renewal) => renewal,
+            Err(told) => return Ok(Json(ActivityAnswer::refused(told))),
         };
-        tracing::info!(session_id, state = record.state.name(), "session end tracked");
-        Ok(Json(TrackAnswer::ended(record)))
+        let renewed = self.store.renew(renewal).await.map_err(store_error)?;
+        Ok(Json(ActivityAnswer::renewed(asked, renewed)))
+    }
+
+    /// Counts sessions by state and component, with average durations.
+    #[tool(
+        title = "Session statistics",
+        meta = tags(&["sessions", "read"]),
+        annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn session_stats(
+        &self,
+        Parameters(arguments): Parameters<StatsArguments>,
+    ) -> Result<Json<StatsAnswer>, ListFailure> {
+        let filter = questions::filter(arguments.filter).map_err(ListFailure::Question)?;
+        let tallies =
+            self.store.stats(filter).await.map_err(|error| ListFailure::Store(store_error(error)))?;
+        Ok(Json(StatsAnswer::from(tallies)))
     }
 
     /// Lists sessions, newest first.
     #[tool(
         title = "List sessions",
+        meta = tags(&["sessions", "read"]),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn list_sessions(
         &self,
         Parameters(arguments): Parameters<ListArguments>,
     ) -> Result<Json<ListAnswer>, ListFailure> {
-        let query = list_query(arguments).map_err(ListFailure::Question)?;
+        let query = questions::list(arguments).map_err(ListFailure::Question)?;
         let page = self.store.list(query).await.map_err(|error| ListFailure::Store(store_error(error)))?;
         Ok(Json(ListAnswer {
             count: page.records.len(),
@@ -109,6 +169,7 @@ impl Tools {
     /// Shows one session, by its id or by its correlation id.
     #[tool(
         title = "Show session",
+        meta = tags(&["sessions", "read"]),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn show_session(
@@ -122,6 +183,7 @@ impl Tools {
     /// Tells whether the server and its store work. An unhealthy one is an error of the call.
     #[tool(
         title = "Health check",
+        meta = tags(&["health"]),
         output_schema = schema_for_output::<HealthAnswer>(),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
@@ -143,22 +205,11 @@ impl Tools {
     }
 }
 
-#[tool_handler(router = self.router)]
-impl ServerHandler for Tools {
-    fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(Implementation::new(SERVER_NAME, env!("CARGO_PKG_VERSION")))
-            .with_instructions(INSTRUCTIONS)
-    }
-
-    async fn call_tool(
-        &self,
-        mut request: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        admit(&mut request);
-        self.router.call(ToolCallContext::new(self, request, context)).await
-    }
+/// Words by which clients can group tools.
+fn tags(tags: &[&str]) -> MetaObject {
+    let mut meta = MetaObject::new();
+    meta.0.insert("tags".into(), json!(tags));
+    meta
 }
 
 fn input_schema<T: JsonSchema + 'static>() -> Arc<JsonObject> {
@@ -186,7 +237,7 @@ fn refusal(error: shelltrack_sandbox::Error) -> Result<TrackAnswer, ErrorData> {
 }
 
 /// An internal error: the event is not stored, and the caller may send it again.
-fn store_error(error: StoreError) -> ErrorData {
+pub(crate) fn store_error(error: StoreError) -> ErrorData {
     tracing::error!(%error, "the session store failed");
     ErrorData::internal_error(error.to_string(), Some(json!({"kind": "store"})))
 }
@@ -205,45 +256,5 @@ impl IntoCallToolResult for ListFailure {
             Self::Question(told) => Ok(CallToolResult::error(vec![ContentBlock::text(told)]).into()),
             Self::Store(error) => Err(error),
         }
-    }
-}
-
-fn list_query(arguments: ListArguments) -> Result<ListQuery, String> {
-    let state = match (arguments.active, arguments.state) {
-        (Some(true), None | Some(State::Active)) => Some(State::Active),
-        (Some(true), Some(_)) => return Err("active: it contradicts `state`; give one of the two".into()),
-        (_, state) => state,
-    };
-    let limit = arguments.limit.unwrap_or(LIST_LIMIT_DEFAULT);
-    if !(1..=LIST_LIMIT_MAX).contains(&limit) {
-        return Err(format!("limit: it must be 1 to {LIST_LIMIT_MAX}"));
-    }
-    let after = match arguments.cursor {
-        Some(cursor) => {
-            Some(cursor.parse().map_err(|()| "cursor: give `next_cursor` of an earlier answer unchanged")?)
-        }
-        None => None,
-    };
-    Ok(ListQuery {
-        session_type: arguments.session_type,
-        component_name: arguments.component_name,
-        state,
-        limit,
-        after,
-    })
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}.{}", self.start_us, self.row)
-    }
-}
-
-impl std::str::FromStr for Cursor {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (start_us, row) = text.split_once('.').ok_or(())?;
-        Ok(Self { start_us: start_us.parse().map_err(|_| ())?, row: row.parse().map_err(|_| ())? })
     }
 }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod breaker;
+mod database;
 mod dead_letters;
 mod flush;
 mod man;
@@ -13,6 +14,7 @@ mod service;
 mod sessions;
 mod start_end;
 mod status;
+mod token;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -49,6 +51,11 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Status(status) => status::status(config, &status),
         Command::Flush(flush) => flush::flush(config, &flush),
         Command::Serve(serve) => serve::serve(config, serve),
+        Command::Token(token) => token::token(&token),
+        Command::Archive(archive) => database::archive(config, &archive),
+        Command::Export(export) => database::export(config, &export),
+        Command::Import(import) => database::import(config, &import),
+        Command::Backup(backup) => database::backup(config, &backup),
         Command::Redact(redact) => redact::redact(config, &redact),
         Command::Plugin(plugin) => plugin::plugin(&plugin),
         Command::Completions { shell } => completions(shell),

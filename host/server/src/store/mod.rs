@@ -2,11 +2,15 @@
 //!
 //! A store answers only when the event is durable, stores an event once however often it arrives, and
 //! never tells less than the truth: what it cannot do is a [`StoreError`]. What may be stored is
-//! decided before, by the component. The one engine is in `sqlite`.
+//! decided before, by the component. The engines are in `sqlite` and `postgres`.
 
+pub(crate) mod postgres;
+#[cfg(test)]
+pub(crate) mod promises;
 pub(crate) mod sqlite;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
@@ -58,6 +62,9 @@ pub enum StoreError {
     /// The file cannot be reached or read.
     #[error("the session database cannot be used: {0}")]
     Unavailable(String),
+    /// This engine has a tool of its own for that.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// The store is shutting down.
     #[error("the session store is closed")]
     Closed,
@@ -72,16 +79,59 @@ pub(crate) struct StoredStart {
     pub(crate) start_us: i64,
 }
 
+/// The proven identity that speaks; `None` for everybody who shares a secret or the machine.
+pub(crate) type Owner = Option<String>;
+
+/// What came of an end.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ending {
+    /// The session as it now is.
+    Known(Box<SessionRecord>),
+    /// There is none.
+    Unknown,
+    /// Somebody else began it.
+    Foreign,
+}
+
+/// Sessions that were seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Renewal {
+    pub(crate) session_ids: Vec<String>,
+    /// When, by their own clock.
+    pub(crate) seen_us: i64,
+    /// How long they count as seen from now on.
+    pub(crate) lease_us: i64,
+    pub(crate) owner: Owner,
+}
+
+/// How long a session counts as open that nobody renews, in microseconds: 30 days. Clients that know no
+/// renewal have shells that stay open for weeks.
+pub(crate) const LEASE_UNRENEWED_US: i64 = 30 * 86_400 * 1_000_000;
+
 /// Which sessions are asked for. `None` filters nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ListQuery {
-    pub(crate) session_type: Option<String>,
-    pub(crate) component_name: Option<String>,
-    pub(crate) state: Option<State>,
+    pub(crate) filter: Filter,
     /// At most so many records.
     pub(crate) limit: u32,
     /// Only what comes after this place.
     pub(crate) after: Option<Cursor>,
+}
+
+/// Sessions that are meant. `None` filters nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    pub(crate) session_type: Option<String>,
+    pub(crate) component_name: Option<String>,
+    pub(crate) username: Option<String>,
+    pub(crate) hostname: Option<String>,
+    pub(crate) state: Option<State>,
+    /// Started at this time or later.
+    pub(crate) started_from_us: Option<i64>,
+    /// Started before this time.
+    pub(crate) started_before_us: Option<i64>,
+    /// Also those that are archived.
+    pub(crate) with_archived: bool,
 }
 
 /// A place in the order of a list, which is newest start first, then latest stored first.
@@ -110,14 +160,28 @@ pub(crate) struct Counts {
 /// What a store promises, some time later.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
+/// A session from elsewhere, as the component found it to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Import {
+    pub(crate) session_id: String,
+    pub(crate) start: StartEvent,
+    pub(crate) end: Option<EndEvent>,
+    pub(crate) owner: Owner,
+    pub(crate) last_seen_us: Option<i64>,
+    pub(crate) archived_us: Option<i64>,
+}
+
 /// A durable store of sessions.
 pub(crate) trait Store: Send + Sync + 'static {
     /// Stores a start and gives the session's id. The same `event_id` gives the same session.
-    fn track_start(&self, event: StartEvent) -> Answer<'_, StoredStart>;
+    fn track_start(&self, event: StartEvent, owner: Owner) -> Answer<'_, StoredStart>;
 
-    /// Stores an end and gives the session as it then is; `None` for an unknown session. An announced
-    /// end replaces an inferred one; nothing else changes a session that has ended.
-    fn track_end(&self, event: EndEvent) -> Answer<'_, Option<SessionRecord>>;
+    /// Stores an end and gives the session as it then is. An announced end replaces an inferred one;
+    /// nothing else changes a session that has ended.
+    fn track_end(&self, event: EndEvent, owner: Owner) -> Answer<'_, Ending>;
+
+    /// Gives open sessions a new lease; answers with the ids of those that got one.
+    fn renew(&self, renewal: Renewal) -> Answer<'_, Vec<String>>;
 
     /// Sessions, newest first.
     fn list(&self, query: ListQuery) -> Answer<'_, Page>;
@@ -128,6 +192,33 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Counts sessions; an error when the store cannot be read, or has stopped writing.
     fn counts(&self) -> Answer<'_, Counts>;
 
+    /// Counts sessions by state and component.
+    fn stats(&self, filter: Filter) -> Answer<'_, Vec<Tally>>;
+
+    /// Archives what ended before that time; how many that were.
+    fn archive(&self, ended_before_us: i64) -> Answer<'_, u64>;
+
+    /// Stores a session from elsewhere; `false` when it is here already.
+    fn import(&self, session: Import) -> Answer<'_, bool>;
+
+    /// Copies everything to a new file while others go on writing.
+    fn backup(&self, to: PathBuf) -> Answer<'_, ()>;
+
+    /// Reads everything and compares it with itself.
+    fn check(&self) -> Answer<'_, ()>;
+
     /// Name of the engine.
     fn engine(&self) -> &'static str;
+}
+
+/// Sessions of one component in one state.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tally {
+    pub(crate) component_name: String,
+    pub(crate) state: State,
+    pub(crate) sessions: u64,
+    /// Sum of the durations that are known, in microseconds.
+    pub(crate) duration_us: i64,
+    /// How many of them are known.
+    pub(crate) durations: u64,
 }

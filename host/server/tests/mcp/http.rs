@@ -7,25 +7,28 @@ use std::sync::Arc;
 use rmcp::ServiceExt;
 use rmcp::transport::StreamableHttpClientTransport;
 use serde_json::json;
-use shelltrack_server::{Error, Server};
+use shelltrack_server::{Access, CONNECTIONS_DEFAULT, Error, Listen, RateLimits, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Client, Fixture, PATIENCE, ask, end, start};
 
-struct Http {
-    address: SocketAddr,
+pub(crate) struct Http {
+    pub(crate) address: SocketAddr,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<Result<(), Error>>,
 }
 
 impl Http {
     async fn start(server: Server) -> Self {
+        Self::listening(server, listen("127.0.0.1:0", Access::Open)).await
+    }
+
+    pub(crate) async fn listening(server: Server, listen: Listen) -> Self {
         let (ready, bound) = tokio::sync::oneshot::channel();
         let stop = CancellationToken::new();
-        let address = "127.0.0.1:0".parse().unwrap();
-        let serving = server.serve_http(address, move |address| ready.send(address).unwrap(), stop.clone());
+        let serving = server.serve_http(listen, move |address| ready.send(address).unwrap(), stop.clone());
         let ended = tokio::spawn(serving);
         Self { address: bound.await.unwrap(), stop, ended }
     }
@@ -35,13 +38,18 @@ impl Http {
         ().serve(transport).await.unwrap()
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.ended).await.unwrap().unwrap().unwrap();
     }
 
     /// The status line of the answer to a raw request.
     async fn raw(&self, path: &str, headers: &str, body: &str) -> String {
+        self.answer(path, headers, body).await.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// The whole answer to a raw request.
+    pub(crate) async fn answer(&self, path: &str, headers: &str, body: &str) -> String {
         let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
         let length = body.len();
         let request = format!(
@@ -52,7 +60,18 @@ impl Http {
         let _early = stream.write_all(request.as_bytes()).await;
         let mut answer = Vec::new();
         let _reset = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
-        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+pub(crate) fn listen(address: &str, access: Access) -> Listen {
+    Listen {
+        address: address.parse().unwrap(),
+        access,
+        hosts: Vec::new(),
+        origins: Vec::new(),
+        connections: CONNECTIONS_DEFAULT,
+        rates: RateLimits::default(),
     }
 }
 
@@ -100,11 +119,82 @@ async fn http_lets_in_no_foreign_host_no_foreign_page_and_no_flood() {
 }
 
 #[tokio::test]
-async fn only_loopback_is_served() {
+async fn only_loopback_is_served_without_authentication() {
     let fixture = Fixture::new();
     let server = fixture.server();
-    let address = "0.0.0.0:0".parse().unwrap();
-    let refused =
-        server.serve_http(address, |_| panic!("it must not listen"), CancellationToken::new()).await;
+    let listen = listen("0.0.0.0:0", Access::Open);
+    let refused = server.serve_http(listen, |_| panic!("it must not listen"), CancellationToken::new()).await;
     assert!(matches!(refused, Err(Error::NotLoopback(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_answered_as_json_rpc_wants_it() {
+    let fixture = Fixture::new();
+    let http = Http::start(fixture.server()).await;
+    let host = format!("Host: 127.0.0.1:{}\r\n", http.address.port());
+    let deep = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"list_sessions","arguments":{{"a":{}{}}}}}}}"#,
+        "[".repeat(500),
+        "]".repeat(500)
+    );
+    for (body, code) in [("{", -32700), (deep.as_str(), -32700), ("[]", -32600), ("{}", -32600)] {
+        let answer = http.answer("/mcp", &host, body).await;
+        assert!(answer.contains(" 400 ") && answer.contains(&code.to_string()), "{answer}");
+    }
+    let wrong =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_sessions","arguments":[1]}}"#;
+    assert!(http.answer("/mcp", &host, wrong).await.contains("-32602"));
+    let unknown = r#"{"jsonrpc":"2.0","id":1,"method":"no/such/method"}"#;
+    assert!(http.answer("/mcp", &host, unknown).await.contains("-32601"));
+    http.stop().await;
+}
+
+/// A connection that has asked once and is kept.
+async fn kept(http: &Http) -> tokio::net::TcpStream {
+    let mut stream = tokio::net::TcpStream::connect(http.address).await.unwrap();
+    let request = format!("GET /elsewhere HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", http.address.port());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 1024];
+    let length = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 404 "));
+    stream
+}
+
+#[tokio::test]
+async fn connections_that_are_only_kept_give_way_to_new_ones() {
+    let fixture = Fixture::new();
+    let listen = Listen { connections: 4, ..listen("127.0.0.1:0", Access::Open) };
+    let http = Http::listening(fixture.server(), listen).await;
+    // More than there is room for: each further one costs the place of the one that was idle longest.
+    let mut kept_open = Vec::new();
+    for _ in 0..10 {
+        kept_open.push(kept(&http).await);
+    }
+    let mut rest = [0; 1];
+    let first = tokio::time::timeout(PATIENCE, kept_open[0].read(&mut rest)).await.unwrap();
+    assert_eq!(first.unwrap(), 0, "closed in good order");
+    let last = kept_open.last_mut().unwrap();
+    let open = last.try_read(&mut rest).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+    assert!(open, "the newest is kept");
+    http.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_client_keeps_nobody_waiting() {
+    let fixture = Fixture::new();
+    let http = Http::start(fixture.server()).await;
+    let mut slow = Vec::new();
+    for _ in 0..64 {
+        let mut stream = tokio::net::TcpStream::connect(http.address).await.unwrap();
+        stream.write_all(b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n").await.unwrap();
+        slow.push(stream);
+    }
+    let client = http.client().await;
+    assert_eq!(ask(&client, "health_check", json!({})).await["status"], "ok");
+    // Its head is never complete: the server ends the connection by itself.
+    let mut stream = slow.pop().unwrap();
+    let mut answer = Vec::new();
+    let _reset =
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it is cut off in time");
+    http.stop().await;
 }

@@ -7,7 +7,9 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod auth;
 mod http;
+mod whole;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -51,8 +53,12 @@ impl Fixture {
     }
 
     async fn client(&self) -> Client {
-        ().serve(connect(self.server())).await.unwrap()
+        serve_client(self.server()).await
     }
+}
+
+async fn serve_client(server: Server) -> Client {
+    ().serve(connect(server)).await.unwrap()
 }
 
 fn connect(server: Server) -> DuplexStream {
@@ -84,7 +90,7 @@ fn start(number: u32) -> Value {
         "event_type": "session_start",
         "component_name": "mahavishnu",
         "shell_type": "MahavishnuShell",
-        "timestamp": "2026-11-20T09:19:52.250Z",
+        "timestamp": "2024-11-20T09:19:52.250Z",
         "pid": 4711,
         "user": {"username": "ada", "home": "/home/ada"},
         "hostname": "engine",
@@ -101,7 +107,7 @@ fn with(mut value: Value, key: &str, to: Value) -> Value {
 fn end(session_id: &Value, number: u32) -> Value {
     json!({
         "session_id": session_id,
-        "timestamp": "2026-11-20T09:20:00.750+00:00",
+        "timestamp": "2024-11-20T09:20:00.750+00:00",
         "metadata": {"event_id": event_id(number), "exit_status": 7, "exit_reason": "exited", "note": "done"},
     })
 }
@@ -112,22 +118,23 @@ async fn a_session_goes_from_start_to_end_and_can_be_seen() {
     let client = fixture.client().await;
     let started = ask(&client, "track_session_start", start(1)).await;
     let id = started["session_id"].clone();
-    assert!(id.as_str().unwrap().starts_with("mahavishnu-20261120-091952-"), "{id}");
-    let expected = json!({"session_id": id, "status": "tracked", "error": null, "timestamp": "2026-11-20T09:19:52.250000Z"});
+    assert!(id.as_str().unwrap().starts_with("mahavishnu-20241120-091952-"), "{id}");
+    let expected = json!({"session_id": id, "status": "tracked", "error": null, "timestamp": "2024-11-20T09:19:52.250000Z"});
     assert_eq!(started, expected);
 
     let ended = ask(&client, "track_session_end", end(&id, 2)).await;
     let expected = json!({"session_id": id, "status": "ended", "error": null, "state": "ended",
-        "timestamp": "2026-11-20T09:20:00.750000Z", "duration_seconds": 8.5});
+        "timestamp": "2024-11-20T09:20:00.750000Z", "duration_seconds": 8.5});
     assert_eq!(ended, expected);
 
     let record = json!({
         "session_id": id, "session_type": "admin_shell", "component_name": "mahavishnu",
-        "shell_type": "MahavishnuShell", "start_time": "2026-11-20T09:19:52.250000Z",
-        "end_time": "2026-11-20T09:20:00.750000Z", "duration_seconds": 8.5, "pid": 4711, "username": "ada",
+        "shell_type": "MahavishnuShell", "start_time": "2024-11-20T09:19:52.250000Z",
+        "end_time": "2024-11-20T09:20:00.750000Z", "duration_seconds": 8.5, "pid": 4711, "username": "ada",
         "hostname": "engine", "python_version": "3.13.0", "platform": "Linux-x86_64",
         "working_directory": "/srv/engine", "metadata": {"ticket": "T1", "note": "done"}, "state": "ended",
         "exit_status": 7, "exit_reason": "exited", "correlation_id": null, "event_id": event_id(1),
+        "last_seen_at": "2024-11-20T09:19:52.250000Z",
     });
     let list = ask(&client, "list_sessions", json!({"session_type": "admin_shell"})).await;
     assert_eq!(list, json!({"sessions": [record], "count": 1, "next_cursor": null}));
@@ -143,7 +150,7 @@ async fn the_same_events_sent_again_are_answered_alike_and_stored_once() {
     assert_eq!(ask(&client, "track_session_start", start(1)).await, started);
     let ended = ask(&client, "track_session_end", end(&started["session_id"], 2)).await;
     assert_eq!(ask(&client, "track_session_end", end(&started["session_id"], 2)).await, ended);
-    let other = with(end(&started["session_id"], 3), "timestamp", json!("2026-11-20T10:00:00Z"));
+    let other = with(end(&started["session_id"], 3), "timestamp", json!("2024-11-20T10:00:00Z"));
     assert_eq!(ask(&client, "track_session_end", other).await, ended);
     assert_eq!(ask(&client, "track_session_start", start(1)).await, started);
     assert_eq!(ask(&client, "list_sessions", json!({})).await["count"], 1);
@@ -153,9 +160,9 @@ async fn the_same_events_sent_again_are_answered_alike_and_stored_once() {
 async fn an_end_of_an_unknown_session_is_not_found() {
     let fixture = Fixture::new();
     let client = fixture.client().await;
-    let answer = ask(&client, "track_session_end", end(&json!("mahavishnu-20261120-091952-nobody"), 1)).await;
+    let answer = ask(&client, "track_session_end", end(&json!("mahavishnu-20241120-091952-nobody"), 1)).await;
     assert_eq!(answer["status"], "not_found");
-    assert_eq!(answer["session_id"], "mahavishnu-20261120-091952-nobody");
+    assert_eq!(answer["session_id"], "mahavishnu-20241120-091952-nobody");
     let shown = ask(&client, "show_session", json!({"session_id": "x"})).await;
     assert_eq!((&shown["status"], &shown["session"]), (&json!("not_found"), &Value::Null));
 }
@@ -199,7 +206,7 @@ async fn metadata_may_be_null_and_a_token_is_taken_off() {
     let arguments = with(with(start(1), "metadata", Value::Null), "token", json!("very-secret-token"));
     let started = ask(&client, "track_session_start", arguments).await;
     assert_eq!(started["status"], "tracked", "{started}");
-    let arguments = json!({"session_id": started["session_id"], "timestamp": "2026-11-20T09:20:00Z",
+    let arguments = json!({"session_id": started["session_id"], "timestamp": "2024-11-20T09:20:00Z",
         "event_type": "session_end", "metadata": null, "token": "very-secret-token"});
     assert_eq!(ask(&client, "track_session_end", arguments).await["status"], "ended");
     let shown =
@@ -313,6 +320,41 @@ async fn the_list_of_tools_is_as_published() {
     let fixture = Fixture::new();
     let tools = fixture.client().await.list_all_tools().await.unwrap();
     insta::assert_json_snapshot!("tools", tools);
+}
+
+#[tokio::test]
+async fn junk_on_a_pipe_is_answered_and_wrong_parameters_are_told_apart_from_unknown_methods() {
+    let fixture = Fixture::new();
+    let (reading, mut writing) = tokio::io::split(connect(fixture.server()));
+    let mut lines = BufReader::new(reading).lines();
+    let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}});
+    writing.write_all(format!("{initialize}\n").as_bytes()).await.unwrap();
+    lines.next_line().await.unwrap().unwrap();
+    writing.write_all(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n").await.unwrap();
+    for (line, code, id) in [
+        ("garbage", -32700, Value::Null),
+        ("[]", -32600, Value::Null),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"list_sessions","arguments":[1]}}"#,
+            -32602,
+            json!(7),
+        ),
+        (r#"{"jsonrpc":"2.0","id":8,"method":"no/such/method"}"#, -32601, json!(8)),
+    ] {
+        writing.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        let answer = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), &id), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_that_closes_before_anything_was_said_is_no_failure() {
+    let fixture = Fixture::new();
+    let (theirs, ours) = tokio::io::duplex(1024);
+    drop(theirs);
+    fixture.server().serve_stream(ours).await.unwrap();
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use shelltrack_sandbox::types::Outcome;
 use sse_stream::{Sse, SseStream};
 
 use super::ANSWER_BYTES_MAX;
+use super::bearer::Bearer;
 use super::failure::{CallError, of_http};
 use super::status::{is_loopback, of_status, retry_after_ms};
 
@@ -64,6 +65,7 @@ impl HttpError {
 #[derive(Clone)]
 pub(super) struct HttpClient {
     client: reqwest::Client,
+    bearer: Arc<Bearer>,
     last: LastFailure,
 }
 
@@ -105,7 +107,7 @@ impl HttpClient {
             CallError::new(Outcome::Unreachable, format!("no HTTP client: {}", root_cause(&error)))
         })?;
         let last = LastFailure::default();
-        Ok((Self { client, last: last.clone() }, last))
+        Ok((Self { client, bearer: Arc::new(Bearer::new(&url)), last: last.clone() }, last))
     }
 
     async fn post(
@@ -128,6 +130,9 @@ impl HttpClient {
         }
         if status == StatusCode::NOT_FOUND && in_session {
             return Err(StreamableHttpError::SessionExpired);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            self.bearer.forget();
         }
         if !status.is_success() {
             return refusal(response, &message).await;
@@ -166,7 +171,13 @@ impl StreamableHttpClient for HttpClient {
         bearer: Option<String>,
         others: HashMap<HeaderName, HeaderValue>,
     ) -> Result<StreamableHttpPostResponse, Failure> {
-        let result = self.post(&uri, message, RequestHeaders { session, bearer, others }).await;
+        let result = self
+            .post(
+                &uri,
+                message,
+                RequestHeaders { session, bearer: bearer.or_else(|| self.bearer.token()), others },
+            )
+            .await;
         self.last.set(result.as_ref().err().and_then(of_http));
         result
     }

@@ -6,6 +6,7 @@
 //! ids and records are handed on as they came.
 
 mod answer;
+mod bearer;
 mod child;
 mod connect;
 mod failure;

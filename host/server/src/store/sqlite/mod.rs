@@ -1,10 +1,12 @@
 //! The embedded engine: one SQLite file with a write-ahead log.
 //!
-//! `writer` groups commits, `reader` answers questions, `rows` holds the SQL, `open` files and settings,
-//! `migrate` the schema.
+//! `writer` groups commits, `reader` lets questions in beside it; `rows`, `questions` and `leases` hold the
+//! SQL, `open` files and settings, `migrate` the schema.
 
+mod leases;
 mod migrate;
 mod open;
+mod questions;
 mod reader;
 mod rows;
 mod writer;
@@ -18,10 +20,13 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
 
-use super::{Answer, Counts, ListQuery, Page, Store, StoreError, StoredStart};
-use crate::records::SessionRecord;
+use super::{
+    Answer, Counts, Ending, Filter, Import, ListQuery, Owner, Page, Renewal, Store, StoreError, StoredStart,
+    Tally,
+};
+use crate::records::{SessionRecord, now_us};
 use reader::{Readers, read_foreign};
-use writer::{Job, Writer};
+use writer::Writer;
 
 const ENGINE: &str = "sqlite";
 
@@ -56,28 +61,69 @@ fn in_background<T: Send + 'static>(
     Box::pin(async { tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)? })
 }
 
+impl SqliteStore {
+    /// As [`SqliteStore::ask`], once it is settled which sessions nobody has heard of for too long.
+    fn ask_now<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(async {
+            if self.ask(|connection| leases::has_expired(connection, now_us())).await? {
+                self.writer.submit(|connection| leases::expire(connection, now_us())).await?;
+            }
+            self.ask(question).await
+        })
+    }
+}
+
 impl Store for SqliteStore {
-    fn track_start(&self, event: StartEvent) -> Answer<'_, StoredStart> {
-        Box::pin(self.writer.submit(|reply| Job::Start(Box::new(event), reply)))
+    fn track_start(&self, event: StartEvent, owner: Owner) -> Answer<'_, StoredStart> {
+        Box::pin(
+            self.writer.submit(move |connection| rows::insert_start(connection, &event, owner.as_deref())),
+        )
     }
 
-    fn track_end(&self, event: EndEvent) -> Answer<'_, Option<SessionRecord>> {
-        Box::pin(self.writer.submit(|reply| Job::End(Box::new(event), reply)))
+    fn track_end(&self, event: EndEvent, owner: Owner) -> Answer<'_, Ending> {
+        Box::pin(self.writer.submit(move |connection| rows::update_end(connection, &event, owner.as_deref())))
+    }
+
+    fn renew(&self, renewal: Renewal) -> Answer<'_, Vec<String>> {
+        Box::pin(self.writer.submit(move |connection| leases::renew(connection, &renewal, now_us())))
     }
 
     fn list(&self, query: ListQuery) -> Answer<'_, Page> {
-        self.ask(move |connection| rows::list(connection, &query))
+        self.ask_now(move |connection| questions::list(connection, &query))
     }
 
     fn show(&self, id: String) -> Answer<'_, Option<SessionRecord>> {
-        self.ask(move |connection| rows::show(connection, &id))
+        self.ask_now(move |connection| rows::show(connection, &id))
     }
 
     fn counts(&self) -> Answer<'_, Counts> {
         if !self.writer.is_open() {
             return Box::pin(async { Err(StoreError::Closed) });
         }
-        self.ask(rows::counts)
+        self.ask_now(questions::counts)
+    }
+
+    fn stats(&self, filter: Filter) -> Answer<'_, Vec<Tally>> {
+        self.ask_now(move |connection| questions::stats(connection, &filter))
+    }
+
+    fn archive(&self, ended_before_us: i64) -> Answer<'_, u64> {
+        Box::pin(self.writer.submit(move |connection| leases::archive(connection, ended_before_us, now_us())))
+    }
+
+    fn import(&self, session: Import) -> Answer<'_, bool> {
+        Box::pin(self.writer.submit(move |connection| rows::import(connection, &session)))
+    }
+
+    fn backup(&self, to: PathBuf) -> Answer<'_, ()> {
+        self.ask(move |connection| open::backup(connection, &to))
+    }
+
+    fn check(&self) -> Answer<'_, ()> {
+        self.ask(open::check)
     }
 
     fn engine(&self) -> &'static str {
@@ -107,16 +153,20 @@ impl ReadOnlySqliteStore {
 }
 
 impl Store for ReadOnlySqliteStore {
-    fn track_start(&self, _event: StartEvent) -> Answer<'_, StoredStart> {
-        Box::pin(async { Err(StoreError::ReadOnly) })
+    fn track_start(&self, _event: StartEvent, _owner: Owner) -> Answer<'_, StoredStart> {
+        read_only()
     }
 
-    fn track_end(&self, _event: EndEvent) -> Answer<'_, Option<SessionRecord>> {
-        Box::pin(async { Err(StoreError::ReadOnly) })
+    fn track_end(&self, _event: EndEvent, _owner: Owner) -> Answer<'_, Ending> {
+        read_only()
+    }
+
+    fn renew(&self, _renewal: Renewal) -> Answer<'_, Vec<String>> {
+        read_only()
     }
 
     fn list(&self, query: ListQuery) -> Answer<'_, Page> {
-        self.ask(move |connection| rows::list(connection, &query))
+        self.ask(move |connection| questions::list(connection, &query))
     }
 
     fn show(&self, id: String) -> Answer<'_, Option<SessionRecord>> {
@@ -124,10 +174,34 @@ impl Store for ReadOnlySqliteStore {
     }
 
     fn counts(&self) -> Answer<'_, Counts> {
-        self.ask(rows::counts)
+        self.ask(questions::counts)
+    }
+
+    fn stats(&self, filter: Filter) -> Answer<'_, Vec<Tally>> {
+        self.ask(move |connection| questions::stats(connection, &filter))
+    }
+
+    fn archive(&self, _ended_before_us: i64) -> Answer<'_, u64> {
+        read_only()
+    }
+
+    fn import(&self, _session: Import) -> Answer<'_, bool> {
+        read_only()
+    }
+
+    fn backup(&self, to: PathBuf) -> Answer<'_, ()> {
+        self.ask(move |connection| open::backup(connection, &to))
+    }
+
+    fn check(&self) -> Answer<'_, ()> {
+        self.ask(open::check)
     }
 
     fn engine(&self) -> &'static str {
         ENGINE
     }
+}
+
+fn read_only<T: Send + 'static>() -> Answer<'static, T> {
+    Box::pin(async { Err(StoreError::ReadOnly) })
 }

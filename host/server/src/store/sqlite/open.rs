@@ -148,6 +148,25 @@ fn create_private(path: &Path) -> Result<impl Sized, StoreError> {
     Ok(alone)
 }
 
+/// Copies a database to a new file of its owner alone, also while it is written.
+pub(super) fn backup(connection: &Connection, to: &Path) -> Result<(), StoreError> {
+    let to = std::path::absolute(to).map_err(|error| unavailable(&error))?;
+    // Never over another file, and never readable by others, not even for a moment.
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to);
+    drop(made.map_err(|error| unavailable(&error))?);
+    let copied =
+        connection.backup("main", &to, None::<fn(rusqlite::backup::Progress)>).map_err(StoreError::from);
+    copied.and_then(|()| {
+        fs::File::open(&to).and_then(|file| file.sync_all()).map_err(|error| unavailable(&error))
+    })
+}
+
+/// Reads the whole database and compares it with its indexes.
+pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
+    let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" { Ok(()) } else { Err(StoreError::Corrupt) }
+}
+
 /// Another user's file is refused (`sudo` with somebody's HOME), a too open one closed to others.
 fn check_existing(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {
     if !metadata.is_file() {

@@ -1,11 +1,10 @@
-//! The SQL of sessions: rows in, records out. No transactions, no files.
+//! The SQL of one session: rows in, records out. No transactions, no files.
 
-use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde_json::{Map, Value};
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
 
-use super::super::{Counts, Cursor, ListQuery, Page, StoreError, StoredStart};
+use super::super::{Ending, Import, LEASE_UNRENEWED_US, StoreError, StoredStart};
 use crate::records::{
     ADMIN_SHELL, SessionRecord, State, duration_seconds, exit_reason_name, merged_metadata, now_us, rfc3339,
 };
@@ -14,21 +13,21 @@ use crate::session_id::{entropy, session_id};
 /// How often a new suffix is drawn when an id is taken. One collision is already improbable.
 const ID_ATTEMPTS_MAX: u32 = 8;
 
-/// Metadata of one part of a list: an answer holds it twice, as structure and as escaped text, and with
-/// up to 6 MiB it still fits the 8 MiB that clients take.
-const PAGE_METADATA_BYTES_MAX: usize = 2 << 20;
-
-const COLUMNS: &str = "id, session_id, session_type, component_name, shell_type, start_us, end_us, pid, username, \
+pub(super) const COLUMNS: &str = "id, session_id, session_type, component_name, shell_type, start_us, end_us, pid, username, \
      hostname, python_version, platform, working_directory, metadata, end_metadata, state, exit_status, \
-     exit_reason, correlation_id, event_id";
+     exit_reason, correlation_id, event_id, owner, last_seen_us, archived_us, home, end_event_id";
 
 /// Inserts a start, or finds the session its event already made.
-pub(super) fn insert_start(connection: &Connection, event: &StartEvent) -> Result<StoredStart, StoreError> {
+pub(super) fn insert_start(
+    connection: &Connection,
+    event: &StartEvent,
+    owner: Option<&str>,
+) -> Result<StoredStart, StoreError> {
     for _ in 0..ID_ATTEMPTS_MAX {
         let id = session_id(&event.component_name, event.timestamp_us, entropy()).ok_or_else(|| {
             StoreError::Unavailable("the start has a time without a year of four digits".into())
         })?;
-        match try_insert(connection, event, &id) {
+        match try_insert(connection, event, &id, owner) {
             Ok(Some(stored)) => return Ok(stored),
             Ok(None) => return stored_start(connection, &event.event_id),
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
@@ -45,15 +44,16 @@ fn try_insert(
     connection: &Connection,
     event: &StartEvent,
     id: &str,
+    owner: Option<&str>,
 ) -> rusqlite::Result<Option<StoredStart>> {
     connection
         .prepare_cached(
             "INSERT INTO sessions (session_id, event_id, correlation_id, session_type, component_name, shell_type,
                  pid, username, home, hostname, python_version, platform, working_directory, metadata, start_us,
-                 received_us, state)
+                 received_us, state, owner, lease_until_us)
              VALUES (:session_id, :event_id, :correlation_id, :session_type, :component_name, :shell_type,
                  :pid, :username, :home, :hostname, :python_version, :platform, :cwd, :metadata, :start_us,
-                 :received_us, 'active')
+                 :received_us, 'active', :owner, :lease_until_us)
              ON CONFLICT (event_id) DO NOTHING
              RETURNING session_id, start_us",
         )?
@@ -75,6 +75,8 @@ fn try_insert(
                 ":metadata": event.metadata,
                 ":start_us": event.timestamp_us,
                 ":received_us": now_us(),
+                ":owner": owner,
+                ":lease_until_us": now_us().saturating_add(LEASE_UNRENEWED_US),
             },
             read_start,
         )
@@ -95,11 +97,25 @@ fn read_start(row: &Row<'_>) -> rusqlite::Result<StoredStart> {
 pub(super) fn update_end(
     connection: &Connection,
     event: &EndEvent,
-) -> Result<Option<SessionRecord>, StoreError> {
+    owner: Option<&str>,
+) -> Result<Ending, StoreError> {
     let state = State::from(event.state);
     if state == State::Active {
         return Err(StoreError::Unavailable("an end cannot leave its session active".into()));
     }
+    let sql = "SELECT owner FROM sessions WHERE session_id = ?1";
+    let began: Option<Option<String>> =
+        connection.prepare_cached(sql)?.query_row([&event.session_id], |row| row.get(0)).optional()?;
+    match began {
+        None => return Ok(Ending::Unknown),
+        Some(began) if began.as_deref() != owner => return Ok(Ending::Foreign),
+        Some(_) => write_end(connection, event, state)?,
+    }
+    let record = by_session_id(connection, &event.session_id)?.ok_or(StoreError::Corrupt)?;
+    Ok(Ending::Known(Box::new(record)))
+}
+
+fn write_end(connection: &Connection, event: &EndEvent, state: State) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "UPDATE sessions
@@ -118,7 +134,26 @@ pub(super) fn update_end(
             ":exit_reason": exit_reason_name(event.exit_reason),
             ":session_id": event.session_id,
         })?;
-    by_session_id(connection, &event.session_id)
+    Ok(())
+}
+
+/// Stores a session from elsewhere with the id it had there; `false` when session or event is here already.
+pub(super) fn import(connection: &Connection, session: &Import) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM sessions WHERE session_id = ?1 OR event_id = ?2";
+    let known: i64 = connection
+        .prepare_cached(sql)?
+        .query_row([&session.session_id, &session.start.event_id], |row| row.get(0))?;
+    if known > 0 {
+        return Ok(false);
+    }
+    try_insert(connection, &session.start, &session.session_id, session.owner.as_deref())?;
+    if let Some(end) = &session.end {
+        write_end(connection, end, State::from(end.state))?;
+    }
+    let sql = "UPDATE sessions SET last_seen_us = ?2, archived_us = ?3 WHERE session_id = ?1";
+    let values = (&session.session_id, session.last_seen_us, session.archived_us);
+    connection.prepare_cached(sql)?.execute(values)?;
+    Ok(true)
 }
 
 fn by_session_id(connection: &Connection, id: &str) -> Result<Option<SessionRecord>, StoreError> {
@@ -142,71 +177,7 @@ pub(super) fn show(connection: &Connection, id: &str) -> Result<Option<SessionRe
     one(connection, &sql, id)
 }
 
-/// Sessions, newest first.
-pub(super) fn list(connection: &Connection, query: &ListQuery) -> Result<Page, StoreError> {
-    let (conditions, mut values) = conditions(query);
-    let rows_max = i64::from(query.limit) + 1; // one more tells whether there is a next part
-    values.push(Box::new(rows_max));
-    let sql =
-        format!("SELECT {COLUMNS} FROM sessions WHERE {conditions} ORDER BY start_us DESC, id DESC LIMIT ?");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
-    let mut page = Page::default();
-    let mut last = None;
-    let mut metadata_bytes = 0;
-    while let Some(row) = rows.next()? {
-        metadata_bytes += text_bytes(row, "metadata")? + text_bytes(row, "end_metadata")?;
-        let is_full = page.records.len() >= query.limit as usize || metadata_bytes > PAGE_METADATA_BYTES_MAX;
-        if is_full && last.is_some() {
-            page.next = last;
-            break;
-        }
-        last = Some(Cursor { start_us: row.get("start_us")?, row: row.get("id")? });
-        page.records.push(read_record(row)?);
-    }
-    Ok(page)
-}
-
-fn text_bytes(row: &Row<'_>, column: &str) -> rusqlite::Result<usize> {
-    Ok(row.get_ref(column)?.as_str_or_null().unwrap_or_default().map_or(0, str::len))
-}
-
-/// Only what is asked for becomes SQL, so that SQLite can pick the index that fits.
-fn conditions(query: &ListQuery) -> (String, Vec<Box<dyn ToSql>>) {
-    let mut conditions = vec!["TRUE".to_owned()];
-    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-    if let Some(session_type) = &query.session_type {
-        conditions.push("session_type = ?".into());
-        values.push(Box::new(session_type.clone()));
-    }
-    if let Some(component) = &query.component_name {
-        conditions.push("component_name = ?".into());
-        values.push(Box::new(component.clone()));
-    }
-    if let Some(state) = query.state {
-        conditions.push(format!("state = '{}'", state.name())); // a literal, or the partial index is not used
-    }
-    if let Some(after) = query.after {
-        conditions.push("(start_us, id) < (?, ?)".into());
-        values.push(Box::new(after.start_us));
-        values.push(Box::new(after.row));
-    }
-    (conditions.join(" AND "), values)
-}
-
-/// How many sessions there are.
-pub(super) fn counts(connection: &Connection) -> Result<Counts, StoreError> {
-    let count = |sql: &str| -> Result<u64, StoreError> {
-        let count: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-        Ok(count.unsigned_abs())
-    };
-    Ok(Counts {
-        total: count("SELECT count(*) FROM sessions")?,
-        active: count("SELECT count(*) FROM sessions WHERE state = 'active'")?,
-    })
-}
-
-fn read_record(row: &Row<'_>) -> Result<SessionRecord, StoreError> {
+pub(super) fn read_record(row: &Row<'_>) -> Result<SessionRecord, StoreError> {
     let start_us: i64 = row.get("start_us")?;
     let end_us: Option<i64> = row.get("end_us")?;
     let duration = end_us.and_then(|end_us| duration_seconds(start_us, end_us));
@@ -232,6 +203,12 @@ fn read_record(row: &Row<'_>) -> Result<SessionRecord, StoreError> {
         correlation_id: row.get("correlation_id")?,
         event_id: row.get("event_id")?,
         clock_skew: end_us.is_some() && duration.is_none(),
+        last_seen_at: rfc3339(row.get::<_, Option<i64>>("last_seen_us")?.unwrap_or(start_us))
+            .ok_or(StoreError::Corrupt)?,
+        owner: row.get("owner")?,
+        archived_at: row.get::<_, Option<i64>>("archived_us")?.and_then(rfc3339),
+        home: row.get("home")?,
+        end_event_id: row.get("end_event_id")?,
     })
 }
 

@@ -7,13 +7,10 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, TransactionBehavior};
-use shelltrack_sandbox::types::{EndEvent, StartEvent};
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::{StoreError, StoredStart};
+use super::super::StoreError;
 use super::open::{FileId, file_id, open_writer};
-use super::rows;
-use crate::records::SessionRecord;
 
 /// Events that may wait for the writer; further callers wait for room. A few full groups, so that the
 /// writer always has the next at hand.
@@ -25,13 +22,8 @@ const GROUP_JOBS_MAX: usize = 256;
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// An event to be stored.
-pub(super) enum Job {
-    /// A start.
-    Start(Box<StartEvent>, Reply<StoredStart>),
-    /// An end.
-    End(Box<EndEvent>, Reply<Option<SessionRecord>>),
-}
+/// Something to be stored: told without a connection, it only learns that it was not even tried.
+type Job = Box<dyn FnOnce(Option<&Connection>) -> Announcement + Send>;
 
 /// What tells a caller how it came out, once the commit has (`None`) or has not succeeded.
 type Announcement = Box<dyn FnOnce(Option<StoreError>)>;
@@ -56,11 +48,16 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Hands an event over and waits until it is durable.
-    pub(super) async fn submit<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
+    /// Hands work over and waits until it is durable.
+    pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
-        jobs.send(job(reply)).await.map_err(|_| StoreError::Closed)?;
+        let job: Job =
+            Box::new(move |connection| announcement(reply, connection.map_or(Err(StoreError::Closed), work)));
+        jobs.send(job).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -110,7 +107,7 @@ fn commit(
     mut group: impl Iterator<Item = Job>,
     announcements: &mut Vec<Announcement>,
 ) -> Result<(), StoreError> {
-    let refused = |job| refuse(job);
+    let refused = |job: Job| job(None); // the failure of the commit is its answer
     let begun = database
         .follow_file()
         .and_then(|()| Ok(database.connection.transaction_with_behavior(TransactionBehavior::Immediate)?));
@@ -122,7 +119,7 @@ fn commit(
         }
     };
     while let Some(job) = group.next() {
-        announcements.push(execute(&transaction, job));
+        announcements.push(job(Some(&transaction)));
         if transaction.is_autocommit() {
             announcements.extend(group.map(refused));
             return Err(StoreError::Unavailable("SQLite gave the transaction up".into()));
@@ -141,21 +138,6 @@ impl Database {
         self.connection = open_writer(&self.path)?;
         self.file = file_id(&self.path);
         Ok(())
-    }
-}
-
-fn execute(connection: &Connection, job: Job) -> Announcement {
-    match job {
-        Job::Start(event, reply) => announcement(reply, rows::insert_start(connection, &event)),
-        Job::End(event, reply) => announcement(reply, rows::update_end(connection, &event)),
-    }
-}
-
-/// For an event that was not even tried; the commit's failure is its answer.
-fn refuse(job: Job) -> Announcement {
-    match job {
-        Job::Start(_, reply) => announcement(reply, Err(StoreError::Closed)),
-        Job::End(_, reply) => announcement(reply, Err(StoreError::Closed)),
     }
 }
 

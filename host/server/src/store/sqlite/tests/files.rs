@@ -8,7 +8,7 @@ use super::*;
 async fn file_and_directory_are_their_owners_alone() {
     let fixture = Fixture::new();
     let store = fixture.open();
-    store.track_start(start("e1")).await.unwrap();
+    store.track_start(start("e1"), None).await.unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(fixture.path.parent().unwrap()), 0o700);
     for file in fixture.files() {
@@ -23,10 +23,10 @@ async fn file_and_directory_are_their_owners_alone() {
 #[tokio::test]
 async fn what_is_stored_outlives_the_store() {
     let fixture = Fixture::new();
-    let id = fixture.open().track_start(start("e1")).await.unwrap().session_id;
+    let id = fixture.open().track_start(start("e1"), None).await.unwrap().session_id;
     let store = fixture.open();
     assert_eq!(all(&store).await[0].session_id, id);
-    assert_eq!(store.track_start(start("e1")).await.unwrap().session_id, id);
+    assert_eq!(store.track_start(start("e1"), None).await.unwrap().session_id, id);
 }
 
 #[test]
@@ -50,7 +50,7 @@ async fn a_read_only_store_of_a_missing_file_is_empty_and_makes_nothing() {
     assert!(all(&store).await.is_empty());
     assert_eq!(store.counts().await.unwrap(), Counts::default());
     assert_eq!(store.show("x".into()).await.unwrap(), None);
-    assert_eq!(store.track_start(start("e")).await, Err(StoreError::ReadOnly));
+    assert_eq!(store.track_start(start("e"), None).await, Err(StoreError::ReadOnly));
     assert_eq!(fs::read_dir(fixture.directory.path()).unwrap().count(), 0);
 }
 
@@ -59,7 +59,7 @@ async fn a_read_only_store_reads_a_quiet_file_and_makes_nothing() {
     let fixture = Fixture::new();
     let odd = Fixture { path: fixture.path.with_file_name("ö ?#%20.db"), ..Fixture::new() };
     for fixture in [&fixture, &odd] {
-        fixture.open().track_start(start("e1")).await.unwrap();
+        fixture.open().track_start(start("e1"), None).await.unwrap();
         assert!(!fixture.files().iter().any(|name| name.ends_with("-wal")), "the writer has closed the file");
         let before = fixture.files();
         let store = ReadOnlySqliteStore::open(&fixture.path).unwrap();
@@ -74,7 +74,7 @@ async fn a_read_only_store_sees_what_a_writer_stores_meanwhile() {
     let reader = ReadOnlySqliteStore::open(&fixture.path).unwrap();
     let writer = fixture.open();
     for number in 0..5_usize {
-        writer.track_start(start(&format!("e{number}"))).await.unwrap();
+        writer.track_start(start(&format!("e{number}")), None).await.unwrap();
         assert_eq!(all(&reader).await.len(), number + 1);
     }
     let files = fixture.files();
@@ -87,7 +87,7 @@ async fn a_read_only_store_sees_what_a_writer_stores_meanwhile() {
 async fn a_log_left_by_a_killed_writer_is_read() {
     let fixture = Fixture::new();
     let writer = fixture.open();
-    writer.track_start(start("e1")).await.unwrap();
+    writer.track_start(start("e1"), None).await.unwrap();
     let killed = Fixture::new();
     fs::create_dir(killed.path.parent().unwrap()).unwrap();
     for file in ["sessions.db", "sessions.db-wal"] {
@@ -102,7 +102,7 @@ fn a_newer_schema_is_refused() {
     let fixture = Fixture::new();
     drop(fixture.open());
     Connection::open(&fixture.path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let expected = StoreError::NewerSchema { found: 99, supported: 1 };
+    let expected = StoreError::NewerSchema { found: 99, supported: migrate::newest_version() };
     assert_eq!(SqliteStore::open(&fixture.path).err(), Some(expected.clone()));
     assert_eq!(ReadOnlySqliteStore::open(&fixture.path).err(), Some(expected));
 }
@@ -127,7 +127,7 @@ async fn a_damaged_file_is_an_error_and_not_an_empty_store() {
     let fixture = Fixture::new();
     let store = fixture.open();
     for number in 0..200 {
-        store.track_start(start(&format!("e{number}"))).await.unwrap();
+        store.track_start(start(&format!("e{number}")), None).await.unwrap();
     }
     drop(store);
     let mut bytes = fs::read(&fixture.path).unwrap();
@@ -136,7 +136,7 @@ async fn a_damaged_file_is_an_error_and_not_an_empty_store() {
     let reader = ReadOnlySqliteStore::open(&fixture.path).unwrap();
     assert_eq!(reader.list(query(10)).await.err(), Some(StoreError::Corrupt));
     let store = fixture.open();
-    assert_eq!(store.track_start(start("new")).await.err(), Some(StoreError::Corrupt));
+    assert_eq!(store.track_start(start("new"), None).await.err(), Some(StoreError::Corrupt));
     assert_eq!(store.counts().await.err(), Some(StoreError::Corrupt));
 }
 
@@ -151,25 +151,62 @@ async fn a_full_database_is_told_and_loses_only_what_was_told() {
     let error = loop {
         let mut event = start(&format!("e{stored}"));
         event.metadata = serde_json::json!({"long": "x".repeat(2000)}).to_string();
-        match rows::insert_start(&connection, &event) {
+        match rows::insert_start(&connection, &event, None) {
             Ok(_) => stored += 1,
             Err(error) => break error,
         }
     };
     assert_eq!(error, StoreError::Full);
     assert!(stored > 0);
-    assert_eq!(rows::counts(&connection).unwrap().total, stored);
+    assert_eq!(questions::counts(&connection).unwrap().total, stored);
 }
 
 #[tokio::test]
 async fn a_deleted_database_is_made_anew_rather_than_written_into_nothing() {
     let fixture = Fixture::new();
     let store = fixture.open();
-    store.track_start(start("e1")).await.unwrap();
+    store.track_start(start("e1"), None).await.unwrap();
     for file in fixture.files() {
         fs::remove_file(fixture.path.with_file_name(file)).unwrap();
     }
-    store.track_start(start("e2")).await.unwrap();
+    store.track_start(start("e2"), None).await.unwrap();
     assert_eq!(all(&store).await.len(), 1);
     assert_eq!(all(&fixture.open()).await[0].event_id, "e2");
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_private_and_never_written_over_anything() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    for number in 0..50 {
+        store.track_start(start(&format!("e{number}")), None).await.unwrap();
+    }
+    let to = fixture.directory.path().join("backup.db");
+    store.backup(to.clone()).await.unwrap();
+    store.track_start(start("later"), None).await.unwrap();
+    assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
+    let copy = ReadOnlySqliteStore::open(&to).unwrap();
+    copy.check().await.unwrap();
+    assert_eq!(copy.counts().await.unwrap().total, 50);
+    assert!(store.backup(to.clone()).await.is_err());
+    assert_eq!(copy.counts().await.unwrap().total, 50);
+}
+
+#[tokio::test]
+async fn a_damaged_database_does_not_pass_the_check() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    for number in 0..200 {
+        store.track_start(start(&format!("e{number}")), None).await.unwrap();
+    }
+    drop(store);
+    let mut bytes = fs::read(&fixture.path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4096].fill(0xff);
+    fs::write(&fixture.path, bytes).unwrap();
+    let verdict = match ReadOnlySqliteStore::open(&fixture.path) {
+        Ok(store) => store.check().await,
+        Err(error) => Err(error),
+    };
+    assert!(verdict.is_err(), "{verdict:?}");
 }

@@ -1,0 +1,174 @@
+//! MCP over a byte stream: one message per line, in both directions.
+//!
+//! rmcp's own transport says nothing about lines that are no message; here they are answered as JSON-RPC
+//! wants it. A line without an end costs no more memory than the longest message.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use rmcp::RoleServer;
+use rmcp::model::ClientJsonRpcMessage;
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Mutex, Semaphore};
+use tokio_util::bytes::{Buf, BytesMut};
+use tokio_util::codec::{Decoder, FramedRead};
+
+use crate::MESSAGE_BYTES_MAX;
+use crate::message::{self, Unfit};
+
+/// Answers to junk that wait to be written: who sends junk and reads nothing gets no more of them.
+const UNFIT_ANSWERS_MAX: usize = 64;
+
+/// The transport.
+pub(crate) struct Lines<R, W> {
+    read: FramedRead<R, LineDecoder>,
+    write: Arc<Mutex<Option<W>>>,
+    unfit_answers: Arc<Semaphore>,
+}
+
+impl<R: AsyncRead, W> Lines<R, W> {
+    pub(crate) fn new(read: R, write: W) -> Self {
+        Self {
+            read: FramedRead::new(read, LineDecoder::default()),
+            write: Arc::new(Mutex::new(Some(write))),
+            unfit_answers: Arc::new(Semaphore::new(UNFIT_ANSWERS_MAX)),
+        }
+    }
+}
+
+impl<R, W> Lines<R, W>
+where
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    /// Answers from a task of its own: a wait for a message may be given up at any moment.
+    fn refuse(&self, unfit: &Unfit) {
+        if let Ok(permit) = Arc::clone(&self.unfit_answers).try_acquire_owned() {
+            let (write, answer) = (Arc::clone(&self.write), unfit.answer());
+            tokio::spawn(async move {
+                if let Err(error) = write_line(&write, &answer).await {
+                    tracing::debug!(%error, "a peer is gone");
+                }
+                drop(permit);
+            });
+        }
+    }
+}
+
+async fn write_line<W: AsyncWrite + Unpin>(
+    write: &Mutex<Option<W>>,
+    message: &impl Serialize,
+) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    let mut write = write.lock().await;
+    let write = write.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+    write.write_all(&line).await?;
+    write.flush().await
+}
+
+impl<R, W> Transport<RoleServer> for Lines<R, W>
+where
+    R: AsyncRead + Send + Unpin,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    type Error = io::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        let write = Arc::clone(&self.write);
+        async move { write_line(&write, &message).await }
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            let unfit = match self.read.next().await? {
+                Ok(Line::Whole(line)) if line.trim_ascii().is_empty() => continue,
+                Ok(Line::Whole(line)) => match parse(&line) {
+                    Ok(message) => return Some(message),
+                    Err(unfit) => unfit,
+                },
+                Ok(Line::TooLong) => Unfit::too_large(),
+                Err(error) => {
+                    tracing::debug!(%error, "a connection broke off");
+                    return None;
+                }
+            };
+            self.refuse(&unfit);
+        }
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        drop(self.write.lock().await.take());
+        Ok(())
+    }
+}
+
+fn parse(line: &[u8]) -> Result<ClientJsonRpcMessage, Unfit> {
+    let message = message::read(line)?;
+    let shape = Unfit::shape(&message);
+    serde_json::from_value(Value::Object(message)).map_err(|_| shape)
+}
+
+/// One line of input.
+enum Line {
+    /// Without its end.
+    Whole(BytesMut),
+    /// It was left out.
+    TooLong,
+}
+
+/// Splits at line feeds; forgets the rest of a line that is too long.
+#[derive(Default)]
+struct LineDecoder {
+    searched: usize,
+    is_discarding: bool,
+}
+
+impl Decoder for LineDecoder {
+    type Item = Line;
+    type Error = io::Error;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Line>> {
+        let end =
+            buffer.iter().skip(self.searched).position(|byte| *byte == b'\n').map(|at| at + self.searched);
+        match end {
+            Some(end) => {
+                self.searched = 0;
+                let line = buffer.split_to(end);
+                buffer.advance(1);
+                let is_rest = std::mem::take(&mut self.is_discarding);
+                Ok(Some(if is_rest || line.len() > MESSAGE_BYTES_MAX {
+                    Line::TooLong
+                } else {
+                    Line::Whole(line)
+                }))
+            }
+            None if self.is_discarding || buffer.len() > MESSAGE_BYTES_MAX => {
+                self.is_discarding = true;
+                self.searched = 0;
+                buffer.clear();
+                Ok(None)
+            }
+            None => {
+                self.searched = buffer.len();
+                Ok(None)
+            }
+        }
+    }
+
+    /// What has no line feed at the end is no message.
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Line>> {
+        let line = self.decode(buffer)?;
+        if line.is_none() {
+            buffer.clear();
+        }
+        Ok(line)
+    }
+}

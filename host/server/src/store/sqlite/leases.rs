@@ -1,0 +1,61 @@
+//! The SQL of time that passes: leases that are renewed or run out, sessions that are archived.
+
+use rusqlite::{Connection, named_params};
+
+use super::super::{Renewal, StoreError};
+
+/// Gives open sessions a new lease from `now_us` on; the ids of those that got one, in the order given.
+pub(super) fn renew(
+    connection: &Connection,
+    renewal: &Renewal,
+    now_us: i64,
+) -> Result<Vec<String>, StoreError> {
+    expire(connection, now_us)?; // a renewal that comes too late renews nothing
+    let mut statement = connection.prepare_cached(
+        "UPDATE sessions
+         SET last_seen_us = max(coalesce(last_seen_us, start_us), min(:seen_us, :now_us)),
+             lease_until_us = max(:lease_until_us, CASE WHEN last_seen_us IS NULL THEN 0 ELSE lease_until_us END)
+         WHERE session_id = :session_id AND state = 'active' AND owner IS :owner",
+    )?;
+    let mut renewed = Vec::new();
+    for session_id in &renewal.session_ids {
+        let rows = statement.execute(named_params! {
+            ":seen_us": renewal.seen_us,
+            ":now_us": now_us,
+            ":lease_until_us": now_us.saturating_add(renewal.lease_us),
+            ":session_id": session_id,
+            ":owner": renewal.owner,
+        })?;
+        if rows > 0 {
+            renewed.push(session_id.clone());
+        }
+    }
+    Ok(renewed)
+}
+
+/// Whether a lease has run out that nobody has noticed yet.
+pub(super) fn has_expired(connection: &Connection, now_us: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sessions WHERE state = 'active' AND lease_until_us < ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([now_us], |row| row.get(0))?)
+}
+
+/// Sessions whose lease has run out are lost: they ended when they were last seen, as far as anybody knows.
+pub(super) fn expire(connection: &Connection, now_us: i64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE sessions
+             SET state = 'lost', end_us = max(start_us, coalesce(last_seen_us, start_us)), exit_reason = 'expired',
+                 end_received_us = ?1
+             WHERE state = 'active' AND lease_until_us < ?1",
+        )?
+        .execute([now_us])?;
+    Ok(())
+}
+
+/// Archives what ended before a time; how many that were.
+pub(super) fn archive(connection: &Connection, ended_before_us: i64, now_us: i64) -> Result<u64, StoreError> {
+    let sql = "UPDATE sessions SET archived_us = ?2
+               WHERE archived_us IS NULL AND state <> 'active' AND end_us < ?1";
+    let rows = connection.prepare_cached(sql)?.execute([ended_before_us, now_us])?;
+    Ok(u64::try_from(rows).unwrap_or(u64::MAX))
+}

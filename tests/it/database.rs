@@ -1,0 +1,79 @@
+//! The database as a whole: out, in, archived, copied; and on PostgreSQL with several servers.
+
+use shelltrack_tests::postgres::Postgres;
+use shelltrack_tests::{Home, Server};
+
+/// Shells of each client in the test of two servers: enough that the kill hits some of them under way.
+const SHELLS: usize = 20;
+
+fn home_with_sessions(count: usize) -> Home {
+    let home = Home::new();
+    for _ in 0..count {
+        home.run(&["sh", "-c", "exit 3"]).expect(3);
+    }
+    home.flush();
+    home
+}
+
+#[test]
+fn what_is_exported_is_taken_in_once_and_exported_alike() {
+    let (here, there) = (home_with_sessions(3), Home::new());
+    let exported = here.shelltrack(&["export"]).expect(0).stdout;
+    assert_eq!(exported.lines().count(), 3);
+    let file = there.path().join("sessions.jsonl");
+    std::fs::write(&file, &exported).unwrap();
+    let import = ["import", file.to_str().unwrap()];
+    assert!(there.shelltrack(&import).expect(0).stdout.starts_with("3 sessions taken in, 0 were here"));
+    assert!(there.shelltrack(&import).expect(0).stdout.starts_with("0 sessions taken in, 3 were here"));
+    assert_eq!(there.shelltrack(&["export"]).expect(0).stdout, exported);
+    std::fs::write(&file, format!("\njunk\n{exported}")).unwrap();
+    let refused = there.shelltrack(&import).expect(1);
+    assert!(refused.stdout.contains("1 refused") && refused.stderr.contains("line 2"), "{refused:?}");
+}
+
+#[test]
+fn archived_sessions_leave_the_list_and_are_kept() {
+    let home = home_with_sessions(2);
+    assert_eq!(home.shelltrack(&["archive"]).expect(0).stdout, "0 sessions archived\n");
+    assert_eq!(home.sessions().len(), 2);
+    assert_eq!(home.shelltrack(&["archive", "--older-than", "0s"]).expect(0).stdout, "2 sessions archived\n");
+    assert!(home.sessions().is_empty());
+    assert_eq!(home.shelltrack(&["export"]).expect(0).stdout.lines().count(), 2);
+    home.shelltrack(&["archive", "--older-than", "soon"]).expect(2);
+}
+
+#[test]
+fn a_backup_is_a_database_and_is_never_written_over_anything() {
+    let home = home_with_sessions(2);
+    let copy = home.path().join("copy.db");
+    let copy = copy.to_str().unwrap();
+    assert_eq!(home.shelltrack(&["backup", copy]).expect(0).stdout, "2 sessions copied and checked\n");
+    assert_eq!(home.shelltrack(&["export", "--database", copy]).expect(0).stdout.lines().count(), 2);
+    assert!(home.shelltrack(&["backup", copy]).expect(2).stderr.contains("there already"));
+}
+
+#[test]
+fn two_servers_on_one_database_lose_nothing_and_store_nothing_twice_when_one_is_killed() {
+    let Some(postgres) = Postgres::start() else { return };
+    let url = postgres.database();
+    let options = ["--no-auth", "--database", &url];
+    let (mut first, second) = (Server::start_with(&options), Server::start_with(&options));
+    let homes = [Home::with_config(&first.config()), Home::with_config(&second.config())];
+    std::thread::scope(|scope| {
+        for home in &homes {
+            scope.spawn(move || (0..SHELLS).for_each(|_| drop(home.run(&["true"]).expect(0))));
+        }
+        first.kill();
+    });
+    first.start_again();
+    for home in &homes {
+        home.flush_within(180);
+    }
+    let figures = postgres.psql(
+        &url,
+        "SELECT count(*), count(DISTINCT event_id), count(*) FILTER (WHERE state = 'ended') FROM sessions",
+    );
+    let all = 2 * SHELLS;
+    assert_eq!(figures, format!("{all}|{all}|{all}"));
+    assert_eq!(homes[1].sessions().len(), all, "each server tells what both have stored");
+}

@@ -1,0 +1,140 @@
+//! A PostgreSQL server of its own, from the programs Debian installs, on a Unix socket alone.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::wait::{BOUND, wait_at_most};
+
+/// User whom Debian's package makes; PostgreSQL refuses to run as root.
+const USER: &str = "postgres";
+
+/// A running server.
+pub struct Postgres {
+    directory: TempDir,
+    programs: PathBuf,
+    server: Child,
+    databases: AtomicU32,
+}
+
+impl Postgres {
+    /// Starts one; `None`, with a word on stderr, where PostgreSQL is not installed.
+    ///
+    /// # Panics
+    /// When it is installed and does not start.
+    #[track_caller]
+    pub fn start() -> Option<Self> {
+        let Some(programs) = programs() else {
+            crate::skip("PostgreSQL is not installed (Debian: apt-get install postgresql)");
+            return None;
+        };
+        let directory = tempfile::Builder::new().prefix("shelltrack-pg-").tempdir().unwrap();
+        if is_root() {
+            run(Command::new("chown").arg(USER).arg(directory.path()));
+        }
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let data = directory.path().join("data");
+        run(as_user(&programs.join("initdb"))
+            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "-U", USER, "-D"])
+            .arg(&data));
+        let server = as_user(&programs.join("postgres"))
+            .arg("-D")
+            .arg(&data)
+            .args(["-c", "listen_addresses=", "-c", "max_connections=200", "-k"])
+            .arg(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Self { directory, programs, server, databases: AtomicU32::new(0) };
+        let ready = wait_at_most(BOUND, || started.is_ready().then_some(()));
+        assert!(ready.is_some(), "PostgreSQL does not start");
+        Some(started)
+    }
+
+    fn is_ready(&self) -> bool {
+        let asked = Command::new(self.programs.join("pg_isready"))
+            .arg("-q")
+            .arg("-h")
+            .arg(self.directory.path())
+            .status();
+        asked.is_ok_and(|status| status.success())
+    }
+
+    /// URL of a new, empty database.
+    #[track_caller]
+    pub fn database(&self) -> String {
+        let name = format!("d{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        run(Command::new(self.programs.join("createdb"))
+            .args(["-U", USER, "-h"])
+            .arg(self.directory.path())
+            .arg(&name));
+        self.url(&name)
+    }
+
+    fn url(&self, name: &str) -> String {
+        let host = self.directory.path().display().to_string().replace('/', "%2F");
+        format!("postgres://{USER}@{host}/{name}")
+    }
+
+    /// Runs SQL in the database of that URL and gives what it prints.
+    #[track_caller]
+    pub fn psql(&self, url: &str, sql: &str) -> String {
+        let psql = Command::new(self.programs.join("psql"))
+            .args(["-X", "-A", "-t", "-c", sql, url])
+            .output()
+            .unwrap();
+        assert!(psql.status.success(), "{}", String::from_utf8_lossy(&psql.stderr));
+        String::from_utf8_lossy(&psql.stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // SIGINT is PostgreSQL's fast shutdown.
+        let _ = kill_process(Pid::from_child(&self.server), Signal::INT);
+        if wait_at_most(BOUND, || self.server.try_wait().ok().flatten()).is_none() {
+            let _ = self.server.kill();
+            let _ = self.server.wait();
+        }
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Where `initdb` is: on PATH, or where Debian puts the newest version.
+fn programs() -> Option<PathBuf> {
+    let debian = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"));
+    let mut found: Vec<PathBuf> = debian.filter(|bin| bin.join("initdb").exists()).collect();
+    found.sort();
+    let on_path = std::env::var_os("PATH")?;
+    found.pop().or_else(|| std::env::split_paths(&on_path).find(|bin| bin.join("initdb").exists()))
+}
+
+/// The program as a user PostgreSQL accepts; it ends when the test does, however that ends.
+fn as_user(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    if is_root() {
+        command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
+    }
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program).current_dir("/");
+    command
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
