@@ -105,15 +105,13 @@ impl Server {
                 "cwd": session.working_directory},
             "metadata": session.metadata,
         });
-        let mut about = json!({});
         let facts = [
             ("event_id", json!(line.end_event_id)),
             ("exit_status", json!(session.exit_status)),
             ("exit_reason", json!(session.exit_reason)),
         ];
-        for (key, fact) in facts.into_iter().filter(|(_, fact)| !fact.is_null()) {
-            about[key] = fact;
-        }
+        let known = facts.into_iter().filter(|(_, fact)| !fact.is_null());
+        let about: serde_json::Map<_, _> = known.map(|(key, fact)| (key.to_owned(), fact)).collect();
         let end_time = session.end_time.as_ref().unwrap_or(&session.start_time);
         let end = json!({"session_id": session.session_id, "timestamp": end_time, "metadata": about});
         let (sandbox, policy) = (&self.tools.sandbox, Policy::default());

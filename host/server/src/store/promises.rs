@@ -236,7 +236,7 @@ pub(crate) async fn only_the_identity_that_began_a_session_ends_or_renews_it([st
     }
     let record = store.show(id.clone()).await.unwrap().unwrap();
     assert_eq!((record.state, record.owner.as_deref()), (State::Active, Some("ada")));
-    assert_eq!(store.renew(renewal(&[&id], ada.clone())).await.unwrap(), [id.clone()]);
+    assert_eq!(store.renew(renewal(&[&id], ada.clone())).await.unwrap(), std::slice::from_ref(&id));
     assert!(matches!(store.track_end(end(&id, "e2", 5), ada).await.unwrap(), Ending::Known(_)));
     let shared = store.track_start(start("e3"), None).await.unwrap().session_id;
     assert_eq!(store.track_end(end(&shared, "e4", 5), bob).await.unwrap(), Ending::Foreign);
