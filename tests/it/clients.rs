@@ -41,8 +41,7 @@ impl Client {
     }
 
     fn typescript() -> Option<Self> {
-        let directory =
-            named("SHELLTRACK_CLIENTS_NODE", "a directory with npm's @modelcontextprotocol/sdk")?;
+        let directory = named("SHELLTRACK_CLIENTS_NODE", "a directory with npm's @modelcontextprotocol/sdk")?;
         let script = repository().join("tests/clients/with_sdk.mjs").into_os_string();
         Some(Self { program: "node".into(), arguments: vec![script, directory] })
     }
