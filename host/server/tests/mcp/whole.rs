@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shelltrack_server::{Imported, Server, Writing};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::{Fixture, PATIENCE, ask, end, sandbox, start, with};
+use crate::{Fixture, PATIENCE, ask, connect, end, sandbox, start, with};
 
 #[tokio::test]
 async fn open_sessions_are_renewed_and_lost_when_nobody_does() {
@@ -132,4 +133,36 @@ async fn a_command_writes_alone_when_nobody_has_the_file_open_and_keeps_others_o
         drop(writing);
         drop(fixture.server());
     }
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_is_not_answered_and_stores_what_was_with_the_store() {
+    let fixture = Fixture::new();
+    let server = fixture.server();
+    let (reading, mut writing) = tokio::io::split(connect(server.clone()));
+    let mut lines = BufReader::new(reading).lines();
+    let mut send = async |message: Value| writing.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+    send(
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25",
+        "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}}),
+    )
+    .await;
+    lines.next_line().await.unwrap().unwrap();
+    send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+    let other = shelltrack_tests::store::lock(&fixture.path);
+    send(json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
+        "params": {"name": "track_session_start", "arguments": start(1)}}))
+    .await;
+    send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2}})).await;
+    let mut other = Some(other);
+    for id in [3, 4] {
+        send(json!({"jsonrpc": "2.0", "id": id, "method": "ping"})).await;
+        let answer = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&answer).unwrap()["id"], id, "{answer}");
+        drop(other.take()); // now the store goes on
+    }
+    let client = crate::serve_client(server).await;
+    let again = ask(&client, "track_session_start", start(1)).await;
+    assert_eq!(again["status"], "tracked");
+    assert_eq!(ask(&client, "list_sessions", json!({})).await["count"], 1);
 }
