@@ -122,6 +122,23 @@ async fn a_command_hands_over_what_it_wants_written_while_a_server_has_the_file_
 }
 
 #[tokio::test]
+async fn a_file_is_one_file_by_whatever_name_and_however_deep_it_lies() {
+    if !cfg!(target_os = "linux") {
+        return shelltrack_tests::skip("sockets are named by descriptors on Linux only");
+    }
+    let fixture = Fixture::new();
+    let deep = fixture.path.with_file_name("d".repeat(150));
+    let (file, link) = (deep.join("sessions.db"), fixture.path.with_file_name("link.db"));
+    let _server = Server::open(&file, sandbox()).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for name in [&file, &link] {
+        let writing = Writing::open(name, sandbox()).await.unwrap();
+        assert!(matches!(writing, Writing::HandedOver(_)), "{}", name.display());
+        assert_eq!(writing.archive(Duration::ZERO).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_command_writes_alone_when_nobody_has_the_file_open_and_keeps_others_out_meanwhile() {
     let fixture = Fixture::new();
     for _ in 0..2 {
