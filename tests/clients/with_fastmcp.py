@@ -1,4 +1,5 @@
-"""Does what stdin says through the Python package `fastmcp`, and prints what came of it as JSON.
+"""Does what stdin says through the Python package `fastmcp` (3 or 4, and with it `mcp` 1 or 2), and prints what came
+of it as JSON.
 
     with_fastmcp.py stdio PROGRAM ARGUMENT…
     with_fastmcp.py http URL TOKEN
@@ -13,7 +14,11 @@ import sys
 
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
-from mcp import MCPError
+
+try:
+    from mcp import MCPError
+except ImportError:  # mcp 1
+    from mcp import McpError as MCPError
 
 
 async def step(client, step):
@@ -27,7 +32,8 @@ async def step(client, step):
         case {"resources": _}:
             return [str(resource.uri) for resource in await client.list_resources()]
         case {"templates": _}:
-            return [template.uri_template for template in await client.list_resource_templates()]
+            templates = [template.model_dump(by_alias=True) for template in await client.list_resource_templates()]
+            return [template["uriTemplate"] for template in templates]
         case {"read": uri}:
             return [json.loads(content.text) for content in await client.read_resource(uri)]
     raise SystemExit(f"no such step: {step}")
@@ -45,7 +51,7 @@ async def main(kind, where, rest):
             try:
                 done.append(await step(client, what))
             except MCPError as error:
-                done.append({"code": error.code, "message": error.message})
+                done.append({"code": error.error.code, "message": error.error.message})
             if not session_id and isinstance(done[-1], dict):
                 session_id = (done[-1].get("structured") or {}).get("session_id") or ""
     return done

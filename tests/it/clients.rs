@@ -2,7 +2,7 @@
 //! does the same steps over a pipe and over HTTP; what they must be told stands here once.
 //!
 //! `SHELLTRACK_CLIENTS_PYTHON` names a Python that has both packages, `SHELLTRACK_CLIENTS_NODE` a directory
-//! into which npm has put `@modelcontextprotocol/sdk`.
+//! into which npm has put `@modelcontextprotocol/sdk`; the Python Session-Buddy brings older ones.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -12,6 +12,12 @@ use serde_json::{Value, json};
 use shelltrack_tests::binary::{repository, shelltrack};
 use shelltrack_tests::process::run_with_input;
 use shelltrack_tests::{Home, Server, skip};
+
+/// Names a Python with the packages of today, mcp 2 and fastmcp 4.
+const NEW: &str = "SHELLTRACK_CLIENTS_PYTHON";
+
+/// Names the Python Session-Buddy's own, with mcp 1 and fastmcp 3.
+const OLD: &str = "SHELLTRACK_INTEROP_PYTHON";
 
 /// An interpreter that starts for the first time, on a busy machine, reads thousands of files.
 const CLIENT_WITHIN: Duration = Duration::from_secs(180);
@@ -34,8 +40,8 @@ struct Client {
 }
 
 impl Client {
-    fn python(script: &str, more: &[&str]) -> Option<Self> {
-        let program = named("SHELLTRACK_CLIENTS_PYTHON", "a Python with mcp and fastmcp")?;
+    fn python(variable: &str, script: &str, more: &[&str]) -> Option<Self> {
+        let program = named(variable, "a Python with mcp and fastmcp")?;
         let script = repository().join("tests/clients").join(script).into_os_string();
         Some(Self { program, arguments: [script].into_iter().chain(more.iter().map(Into::into)).collect() })
     }
@@ -174,7 +180,7 @@ fn check_over_http(client: &Client) {
 #[test]
 fn the_python_client_speaks_with_us_with_and_without_a_handshake() {
     for revision in ["legacy", "2026-07-28"] {
-        let Some(client) = Client::python("with_mcp.py", &[revision]) else { return };
+        let Some(client) = Client::python(NEW, "with_mcp.py", &[revision]) else { return };
         check_over_a_pipe(&client);
         check_over_http(&client);
     }
@@ -182,7 +188,14 @@ fn the_python_client_speaks_with_us_with_and_without_a_handshake() {
 
 #[test]
 fn fastmcp_speaks_with_us() {
-    let Some(client) = Client::python("with_fastmcp.py", &[]) else { return };
+    let Some(client) = Client::python(NEW, "with_fastmcp.py", &[]) else { return };
+    check_over_a_pipe(&client);
+    check_over_http(&client);
+}
+
+#[test]
+fn the_fastmcp_that_the_python_session_buddy_has_speaks_with_us() {
+    let Some(client) = Client::python(OLD, "with_fastmcp.py", &[]) else { return };
     check_over_a_pipe(&client);
     check_over_http(&client);
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use shelltrack_tests::postgres::Postgres;
-use shelltrack_tests::{Home, Server, Shell};
+use shelltrack_tests::{BOUND, Home, Server, Shell, wait_until};
 
 /// Shells of each client in the test of two servers: enough that the kill hits some of them under way.
 const SHELLS: usize = 20;
@@ -65,6 +65,11 @@ fn two_servers_on_one_database_lose_nothing_and_store_nothing_twice_when_one_is_
         for home in &homes {
             scope.spawn(move || (0..SHELLS).for_each(|_| drop(home.run(&["true"]).expect(0))));
         }
+        // In the middle of it.
+        wait_until("some sessions are stored", BOUND, || {
+            let stored: usize = postgres.psql(&url, "SELECT count(*) FROM sessions").parse().unwrap();
+            (stored >= SHELLS / 2).then_some(())
+        });
         first.kill();
     });
     first.start_again();

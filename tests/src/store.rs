@@ -27,6 +27,17 @@ pub fn stored(home: &Home) -> Vec<Stored> {
     stored_at(&home.path().join("data/shelltrack/sessions.db"))
 }
 
+/// Keeps everybody from writing that database until it is dropped; readers do not wait.
+///
+/// # Panics
+/// When somebody else does so already.
+#[track_caller]
+pub fn lock(database: &Path) -> impl Sized + use<> {
+    let connection = Connection::open(database).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    connection
+}
+
 #[track_caller]
 fn stored_at(path: &Path) -> Vec<Stored> {
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();

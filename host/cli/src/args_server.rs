@@ -56,7 +56,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,
     /// SQLite file of the sessions, or postgres://USER@HOST/NAME
-    /// [default: $XDG_DATA_HOME/shelltrack/sessions.db]
+    /// [default: server.database of the configuration, else $XDG_DATA_HOME/shelltrack/sessions.db]
     #[arg(long, value_name = "PATH")]
     pub(crate) database: Option<PathBuf>,
 }
@@ -99,7 +99,7 @@ pub(crate) enum TokenAction {
 #[derive(Debug, Args)]
 pub(crate) struct Database {
     /// SQLite file of the sessions, or postgres://USER@HOST/NAME
-    /// [default: $XDG_DATA_HOME/shelltrack/sessions.db]
+    /// [default: server.database of the configuration, else $XDG_DATA_HOME/shelltrack/sessions.db]
     #[arg(long, value_name = "PATH")]
     pub(crate) database: Option<PathBuf>,
 }

@@ -29,6 +29,9 @@ const INSTRUCTIONS: &str = "Records administrative shells. track_session_start w
 /// What a session's URI begins with; its id follows.
 const URI_HEAD: &str = "session://";
 
+/// Longest URI that a refusal repeats: ids have 200 bytes at most.
+const URI_BYTES_MAX: usize = 1024;
+
 const MIME_TYPE: &str = "application/json";
 
 /// Methods that are served: one of them that could not be read had wrong parameters.
@@ -137,8 +140,10 @@ impl ServerHandler for Tools {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         self.admit(&context, Need::Read, None).map_err(denied)?;
-        let none =
-            || ErrorData::resource_not_found("there is no such session; its URI is session://ID", None);
+        let none = || {
+            let named = Some(json!({"uri": request.uri})).filter(|_| request.uri.len() <= URI_BYTES_MAX);
+            ErrorData::resource_not_found("there is no such session; its URI is session://ID", named)
+        };
         let id = request.uri.strip_prefix(URI_HEAD).filter(|id| !id.is_empty()).ok_or_else(none)?;
         let record = self.store.show(id.to_owned()).await.map_err(store_error)?.ok_or_else(none)?;
         let contents =

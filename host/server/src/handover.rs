@@ -145,8 +145,10 @@ impl Place {
     }
 }
 
+/// One place for a file, by whatever name it is called.
 fn place(database: &Path) -> io::Result<PathBuf> {
-    let mut place = std::path::absolute(database)?.into_os_string();
+    let absolute = || std::path::absolute(database);
+    let mut place = fs::canonicalize(database).or_else(|_| absolute())?.into_os_string();
     place.push(SUFFIX);
     Ok(place.into())
 }

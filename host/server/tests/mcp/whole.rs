@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shelltrack_server::{Imported, Server, Writing};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::{Fixture, PATIENCE, ask, end, sandbox, start, with};
+use crate::{Fixture, PATIENCE, ask, connect, end, sandbox, start, with};
 
 #[tokio::test]
 async fn open_sessions_are_renewed_and_lost_when_nobody_does() {
@@ -121,6 +122,23 @@ async fn a_command_hands_over_what_it_wants_written_while_a_server_has_the_file_
 }
 
 #[tokio::test]
+async fn a_file_is_one_file_by_whatever_name_and_however_deep_it_lies() {
+    if !cfg!(target_os = "linux") {
+        return shelltrack_tests::skip("sockets are named by descriptors on Linux only");
+    }
+    let fixture = Fixture::new();
+    let deep = fixture.path.with_file_name("d".repeat(150));
+    let (file, link) = (deep.join("sessions.db"), fixture.path.with_file_name("link.db"));
+    let _server = Server::open(&file, sandbox()).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for name in [&file, &link] {
+        let writing = Writing::open(name, sandbox()).await.unwrap();
+        assert!(matches!(writing, Writing::HandedOver(_)), "{}", name.display());
+        assert_eq!(writing.archive(Duration::ZERO).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_command_writes_alone_when_nobody_has_the_file_open_and_keeps_others_out_meanwhile() {
     let fixture = Fixture::new();
     for _ in 0..2 {
@@ -132,4 +150,36 @@ async fn a_command_writes_alone_when_nobody_has_the_file_open_and_keeps_others_o
         drop(writing);
         drop(fixture.server());
     }
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_is_not_answered_and_stores_what_was_with_the_store() {
+    let fixture = Fixture::new();
+    let server = fixture.server();
+    let (reading, mut writing) = tokio::io::split(connect(server.clone()));
+    let mut lines = BufReader::new(reading).lines();
+    let mut send = async |message: Value| writing.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+    send(
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25",
+        "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}}),
+    )
+    .await;
+    lines.next_line().await.unwrap().unwrap();
+    send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+    let other = shelltrack_tests::store::lock(&fixture.path);
+    send(json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
+        "params": {"name": "track_session_start", "arguments": start(1)}}))
+    .await;
+    send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2}})).await;
+    let mut other = Some(other);
+    for id in [3, 4] {
+        send(json!({"jsonrpc": "2.0", "id": id, "method": "ping"})).await;
+        let answer = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&answer).unwrap()["id"], id, "{answer}");
+        drop(other.take()); // now the store goes on
+    }
+    let client = crate::serve_client(server).await;
+    let again = ask(&client, "track_session_start", start(1)).await;
+    assert_eq!(again["status"], "tracked");
+    assert_eq!(ask(&client, "list_sessions", json!({})).await["count"], 1);
 }
