@@ -1,7 +1,9 @@
 //! The database as a whole: out, in, archived, copied; and on PostgreSQL with several servers.
 
+use std::os::unix::fs::PermissionsExt;
+
 use shelltrack_tests::postgres::Postgres;
-use shelltrack_tests::{Home, Server};
+use shelltrack_tests::{Home, Server, Shell};
 
 /// Shells of each client in the test of two servers: enough that the kill hits some of them under way.
 const SHELLS: usize = 20;
@@ -76,4 +78,59 @@ fn two_servers_on_one_database_lose_nothing_and_store_nothing_twice_when_one_is_
     let all = 2 * SHELLS;
     assert_eq!(figures, format!("{all}|{all}|{all}"));
     assert_eq!(homes[1].sessions().len(), all, "each server tells what both have stored");
+}
+
+#[test]
+fn a_running_server_does_what_commands_want_written_and_after_a_kill_they_do_it_themselves() {
+    let exported = home_with_sessions(3).shelltrack(&["export"]).expect(0).stdout;
+    let mut server = Server::start();
+    let file = server.home().path().join("sessions.jsonl");
+    std::fs::write(&file, &exported).unwrap();
+    let import = ["import", file.to_str().unwrap()];
+    assert!(server.home().shelltrack(&import).expect(0).stdout.starts_with("3 sessions taken in"));
+    let archived = server.home().shelltrack(&["archive", "--older-than", "0s"]).expect(0).stdout;
+    assert_eq!(archived, "3 sessions archived\n");
+    server.kill();
+    assert!(server.home().shelltrack(&import).expect(0).stdout.starts_with("0 sessions taken in, 3 were"));
+    server.start_again();
+    assert!(server.home().shelltrack(&import).expect(0).stdout.starts_with("0 sessions taken in, 3 were"));
+}
+
+#[test]
+fn an_agent_does_what_commands_want_written() {
+    let home = home_with_sessions(2);
+    // The shell keeps the agent.
+    let shell = Shell::open(&home);
+    shell.start(&home);
+    home.flush();
+    assert_eq!(home.shelltrack(&["archive", "--older-than", "0s"]).expect(0).stdout, "2 sessions archived\n");
+    assert_eq!(home.sessions().len(), 1);
+}
+
+#[test]
+fn where_sessions_are_is_configured_once_and_no_password_is_told() {
+    let Some(postgres) = Postgres::start() else { return };
+    let url = postgres.database().replacen("postgres@", "postgres:very-secret@", 1);
+    let home = Home::with_config(&format!("[server]\ndatabase = \"{url}\"\n"));
+    let config = home.path().join("config/shelltrack/config.toml");
+    let open = |mode| std::fs::set_permissions(&config, std::fs::Permissions::from_mode(mode)).unwrap();
+    open(0o644);
+    let refused = home.shelltrack(&["export"]).expect(2);
+    assert!(refused.stderr.contains("chmod 600") && !refused.stderr.contains("very-secret"), "{refused:?}");
+    open(0o600);
+    let line = home_with_sessions(1).shelltrack(&["export"]).expect(0).stdout;
+    let file = home.path().join("sessions.jsonl");
+    std::fs::write(&file, line).unwrap();
+    home.shelltrack(&["import", file.to_str().unwrap()]).expect(0);
+    assert_eq!(postgres.psql(&url, "SELECT count(*) FROM sessions"), "1");
+    let mut by_variable = Home::new();
+    by_variable.set("SHELLTRACK_SERVER__DATABASE", &url);
+    by_variable.set("SHELLTRACK_LOG", "trace");
+    let exported = by_variable.shelltrack(&["export"]).expect(0);
+    assert_eq!(exported.stdout.lines().count(), 1);
+    assert!(!exported.stderr.contains("very-secret"), "{}", exported.stderr);
+    let status = home.shelltrack(&["status"]);
+    assert!(!format!("{status:?}").contains("very-secret"));
+    let typed = home.shelltrack(&["export", "--database", &url]).expect(0);
+    assert!(typed.stderr.contains("command line") && !typed.stderr.contains("very-secret"), "{typed:?}");
 }

@@ -10,6 +10,7 @@ mod address_space;
 mod agent;
 mod bad_options;
 mod breakers;
+mod clients;
 mod crash_points;
 mod database;
 mod dead_letters;

@@ -12,6 +12,7 @@
 )]
 
 pub mod binary;
+pub mod corpus;
 pub mod exposition;
 pub mod fake;
 pub mod home;

@@ -19,6 +19,7 @@ pub struct Postgres {
     directory: TempDir,
     programs: PathBuf,
     server: Child,
+    port: u16,
     databases: AtomicU32,
 }
 
@@ -29,6 +30,34 @@ impl Postgres {
     /// When it is installed and does not start.
     #[track_caller]
     pub fn start() -> Option<Self> {
+        Self::start_with(|_| vec!["listen_addresses=".to_owned()])
+    }
+
+    /// Starts one that speaks TLS on a free port of loopback as well, with a certificate for `localhost` that an
+    /// authority has signed; `None` also where there is no `openssl` to make them.
+    #[track_caller]
+    pub fn start_with_tls() -> Option<Self> {
+        if Command::new("openssl").arg("version").output().is_err() {
+            crate::skip("there is no openssl to make a certificate with");
+            return None;
+        }
+        Self::start_with(|directory| {
+            make_certificates(directory);
+            // It was free a moment ago; PostgreSQL takes no port of its own choice.
+            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let file = |name: &str| directory.join(name).display().to_string();
+            vec![
+                "listen_addresses=127.0.0.1".to_owned(),
+                format!("port={port}"),
+                "ssl=on".to_owned(),
+                format!("ssl_cert_file={}", file("server.pem")),
+                format!("ssl_key_file={}", file("server.key")),
+            ]
+        })
+    }
+
+    #[track_caller]
+    fn start_with(settings: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
         let Some(programs) = programs() else {
             crate::skip("PostgreSQL is not installed (Debian: apt-get install postgresql)");
             return None;
@@ -42,17 +71,22 @@ impl Postgres {
         run(as_user(&programs.join("initdb"))
             .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "-U", USER, "-D"])
             .arg(&data));
+        let settings = settings(directory.path());
+        let port = settings.iter().find_map(|setting| setting.strip_prefix("port=")?.parse().ok());
         let server = as_user(&programs.join("postgres"))
             .arg("-D")
             .arg(&data)
-            .args(["-c", "listen_addresses=", "-c", "max_connections=200", "-k"])
+            .args(["-c", "max_connections=200"])
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
+            .arg("-k")
             .arg(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let started = Self { directory, programs, server, databases: AtomicU32::new(0) };
+        let port = port.unwrap_or(PORT_DEFAULT);
+        let started = Self { directory, programs, server, port, databases: AtomicU32::new(0) };
         let ready = wait_at_most(BOUND, || started.is_ready().then_some(()));
         assert!(ready.is_some(), "PostgreSQL does not start");
         Some(started)
@@ -61,7 +95,7 @@ impl Postgres {
     fn is_ready(&self) -> bool {
         let asked = Command::new(self.programs.join("pg_isready"))
             .arg("-q")
-            .arg("-h")
+            .args(["-p", &self.port.to_string(), "-h"])
             .arg(self.directory.path())
             .status();
         asked.is_ok_and(|status| status.success())
@@ -72,7 +106,7 @@ impl Postgres {
     pub fn database(&self) -> String {
         let name = format!("d{}", self.databases.fetch_add(1, Ordering::Relaxed));
         run(Command::new(self.programs.join("createdb"))
-            .args(["-U", USER, "-h"])
+            .args(["-U", USER, "-p", &self.port.to_string(), "-h"])
             .arg(self.directory.path())
             .arg(&name));
         self.url(&name)
@@ -80,7 +114,18 @@ impl Postgres {
 
     fn url(&self, name: &str) -> String {
         let host = self.directory.path().display().to_string().replace('/', "%2F");
-        format!("postgres://{USER}@{host}/{name}")
+        format!("postgres://{USER}@{host}:{}/{name}", self.port)
+    }
+
+    /// The same database by way of `host` over TCP, with these parameters.
+    pub fn over_tcp(&self, url: &str, host: &str, parameters: &str) -> String {
+        let name = url.rsplit('/').next().unwrap();
+        format!("postgres://{USER}@{host}:{}/{name}?{parameters}", self.port)
+    }
+
+    /// A file beside the data: `ca.pem`, which signed `server.pem`, and `other.pem`, which signed nothing.
+    pub fn certificate(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string().replace('/', "%2F")
     }
 
     /// Runs SQL in the database of that URL and gives what it prints.
@@ -103,6 +148,30 @@ impl Drop for Postgres {
             let _ = self.server.kill();
             let _ = self.server.wait();
         }
+    }
+}
+
+/// Where PostgreSQL listens, and how its socket is called, unless told otherwise.
+const PORT_DEFAULT: u16 = 5432;
+
+/// An authority, a certificate for `localhost` that it has signed, and a stranger.
+#[track_caller]
+fn make_certificates(directory: &Path) {
+    let openssl = |line: &str| {
+        run(Command::new("openssl").args(line.split(' ')).current_dir(directory));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for name in ["ca", "other"] {
+        openssl(&format!("req -x509 {key} -days 2 -subj /CN={name} -keyout {name}.key -out {name}.pem"));
+    }
+    openssl(&format!("req {key} -subj /CN=localhost -keyout server.key -out server.csr"));
+    fs::write(directory.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+    openssl(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
+    );
+    fs::set_permissions(directory.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    if is_root() {
+        run(Command::new("chown").arg("-R").arg(USER).arg(directory));
     }
 }
 

@@ -77,6 +77,21 @@ pub(crate) struct Session {
     pub(crate) component: Option<String>,
 }
 
+/// Table `[server]`: what `serve` and its kin use when no flag says otherwise.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServerTable {
+    /// SQLite file or `postgres://` URL of the sessions.
+    pub(crate) database: Option<String>,
+}
+
+impl std::fmt::Debug for ServerTable {
+    /// The URL may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerTable").field("database", &self.database.as_ref().map(|_| "…")).finish()
+    }
+}
+
 /// What one source says: the flags, the variables or the file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -89,6 +104,7 @@ pub(crate) struct Layer {
     pub(crate) dead_letters: DeadLetters,
     pub(crate) limits: Limits,
     pub(crate) plugin: Plugin,
+    pub(crate) server: ServerTable,
 }
 
 /// What holds in the end.
@@ -100,6 +116,8 @@ pub(crate) struct Settings {
     pub(crate) target: Target,
     /// The embedded Session-Buddy's database, whether events go there or not.
     pub(crate) database: PathBuf,
+    /// What `serve` and its kin are told.
+    pub(crate) server: ServerTable,
     /// Component of shells that name none.
     pub(crate) component: String,
     /// What is hidden.
@@ -148,6 +166,7 @@ impl Settings {
             file: path,
             target: target(&layer.session_buddy, &database, project.as_deref())?,
             database,
+            server: layer.server,
             component: layer.session.component.unwrap_or_else(|| COMPONENT_DEFAULT.to_owned()),
             policy: policy(layer.redaction)?,
             tuning: tuning::settle(&layer.breaker, &layer.delivery, &layer.dead_letters)?,
@@ -168,6 +187,7 @@ impl Settings {
             file: places.config_file(),
             target: Target::Embedded { database: database.clone() },
             database,
+            server: ServerTable::default(),
             component: COMPONENT_DEFAULT.to_owned(),
             policy: Policy::default(),
             tuning: Tuning::default(),
@@ -231,6 +251,7 @@ fn merge(layers: [Layer; 3]) -> Result<Layer, Failure> {
             dead_letters: higher.dead_letters.before(lower.dead_letters),
             limits: higher.limits.before(lower.limits),
             plugin: higher.plugin.before(lower.plugin),
+            server: ServerTable { database: higher.server.database.or(lower.server.database) },
         })
     })
 }

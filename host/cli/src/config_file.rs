@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::config::Layer;
@@ -31,10 +32,46 @@ pub(crate) fn read_file(path: &Path, must_exist: bool) -> Result<Layer, Failure>
         }
         Err(error) => return Err(Failure::Usage(format!("{}: {error}", path.display()))),
     };
-    toml::from_str(&text).map_err(|error| {
+    let layer: Layer = toml::from_str(&text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start));
         let line = before.map(|before| format!(" line {}:", before.matches('\n').count() + 1));
         let line = line.unwrap_or_default();
         Failure::Usage(format!("{}:{line} {}", path.display(), error.message()))
-    })
+    })?;
+    if layer.server.database.as_deref().is_some_and(holds_password) && is_open(path) {
+        return Err(Failure::Usage(format!(
+            "{}: others can read the password in server.database; `chmod 600` the file, or keep the password \
+             in a passfile",
+            path.display()
+        )));
+    }
+    Ok(layer)
+}
+
+/// Whether a URL has a password before its host, or among its parameters.
+pub(crate) fn holds_password(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let in_user = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+    in_user || rest.split(['?', '&']).any(|parameter| parameter.starts_with("password="))
+}
+
+fn is_open(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_urls_are_seen() {
+        for with in ["postgres://a:b@h/d", "postgres://h/d?user=a&password=b", "postgres://a:b%40@h:1/d?x=y"]
+        {
+            assert!(holds_password(with), "{with}");
+        }
+        for without in ["postgres://a@h:5432/d", "/var/lib/a:b@c.db", "postgres://h/d?passfile=/x:y@z"] {
+            assert!(!holds_password(without), "{without}");
+        }
+    }
 }

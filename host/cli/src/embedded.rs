@@ -7,6 +7,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use shelltrack_sandbox::Sandbox;
 use shelltrack_server::Server;
@@ -17,21 +18,35 @@ const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024;
 /// The database tells who worked where and when: only the user is to read it.
 const DIRECTORY_MODE: u32 = 0o700;
 
+/// How long sessions stay in sight after their end; `archive --older-than` says the same.
+pub(crate) const RETENTION: Duration = Duration::from_secs(90 * 86_400);
+
+/// Makes the directory of a database.
+pub(crate) fn make_directory(database: &Path) -> Result<(), String> {
+    let Some(directory) = database.parent() else { return Ok(()) };
+    let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory);
+    made.map_err(|error| format!("{}: {error}", directory.display()))
+}
+
 /// A server over a database that is made when it is missing, and its directory with it.
 pub(crate) fn open_writing(database: &Path, sandbox: Arc<Sandbox>) -> Result<Server, String> {
-    if let Some(directory) = database.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(DIRECTORY_MODE)
-            .create(directory)
-            .map_err(|error| format!("{}: {error}", directory.display()))?;
-    }
+    make_directory(database)?;
     Server::open(database, sandbox).map_err(|error| error.to_string())
 }
 
-/// For an agent: databases are made when they are missing, and stay open.
+/// For an agent: databases are made when they are missing, and stay open. Agents come and go, so that each
+/// one archives once what is old.
 pub(crate) fn writing(sandbox: Arc<Sandbox>) -> Embedded {
-    over(move |database| open_writing(database, Arc::clone(&sandbox)))
+    over(move |database| {
+        let server = open_writing(database, Arc::clone(&sandbox))?;
+        let archiving = server.clone();
+        tokio::spawn(async move {
+            if let Err(error) = archiving.archive(RETENTION).await {
+                tracing::warn!(%error, "nothing was archived");
+            }
+        });
+        Ok(server)
+    })
 }
 
 /// For looking at sessions: nothing is made or changed.

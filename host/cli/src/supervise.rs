@@ -9,10 +9,10 @@ use std::fs::File;
 use std::io;
 use std::process::{Child, Command};
 
+use nix::unistd::{getpgid, getpgrp, getsid};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, getpgid, getpgrp, getsid, kill_process,
-    kill_process_group, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid,
 };
 use signal_hook::consts::signal::{
     SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1,
@@ -168,7 +168,8 @@ impl Supervisor {
             return;
         }
         // A shell puts itself into a group of its own.
-        let own_group = getpgid(Some(child)).is_ok_and(|group| group == child);
+        let own_group = getpgid(Some(nix::unistd::Pid::from_raw(child.as_raw_pid())))
+            .is_ok_and(|group| group.as_raw() == child.as_raw_pid());
         let _ = match own_group {
             true => kill_process_group(child, Signal::CONT),
             false => kill_process(child, Signal::CONT),
@@ -213,6 +214,9 @@ fn is_sent_to_us(origin: &Origin, child: Pid) -> bool {
 
 /// Whether a shell could continue us once we are stopped: there is a terminal, and our process group is
 /// not that of the session's leader, which is then such a shell (POSIX, 11.1.4: orphaned groups).
+///
+/// In a pid namespace a leader outside has the number 0 (pid_namespaces(7)), which rustix takes for
+/// impossible and nix for a number; with both leaders outside nobody in here could continue us.
 fn is_under_job_control() -> bool {
     getsid(None).is_ok_and(|session| session != getpgrp()) && File::open("/dev/tty").is_ok()
 }

@@ -139,3 +139,22 @@ fn a_command_that_is_stopped_and_continued_by_others_is_seen_to_its_end() {
     let (mut child, _out) = ready(script);
     assert_eq!(child.wait().unwrap().code(), Some(3));
 }
+
+/// As in a container that another program was started into: the leaders of session and group are outside
+/// and have the number 0, and `/proc`, unless it is mounted anew, shows the processes outside.
+#[test]
+fn in_a_pid_namespace_whose_session_leader_is_outside_a_stopped_command_is_seen_to_its_end() {
+    let script = "(sleep 0.1; kill -CONT $$) & kill -STOP $$; wait; exit 3";
+    let namespace = ["--user", "--map-root-user", "--pid", "--fork"];
+    for more in [&[][..], &["--mount-proc"]] {
+        let unshare = |line: &[&str]| Command::new("unshare").args(namespace).args(more).args(line).output();
+        let possible = unshare(&["true"]);
+        if !possible.as_ref().is_ok_and(|output| output.status.success()) {
+            return shelltrack_tests::skip(&format!("no pid namespace can be made here: {possible:?}"));
+        }
+        let line = [env!("CARGO_BIN_EXE_shelltrack"), "run", "--", "sh", "-c", script];
+        let output =
+            unshare(&[&["env", "-i", "PATH=/usr/bin:/bin", "HOME=/dev/null/home"][..], &line].concat());
+        check(&output.unwrap(), 3, "", "");
+    }
+}

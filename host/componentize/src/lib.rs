@@ -58,8 +58,12 @@ pub fn build(world: World, workspace: &Path, target_dir: &Path) -> Result<Vec<u8
 
 /// Builds the component of another crate, in its own workspace at `directory`, that keeps the contract
 /// of `session-tracker`.
+///
+/// Below `target_dir` it has a directory of its own: Cargo gives the library of a crate that is also a
+/// `cdylib`, as the guest is, one file name whatever its features, and believes a workspace's own record
+/// of that file even when another workspace has written it since.
 pub fn build_other(name: &str, directory: &Path, workspace: &Path, target_dir: &Path) -> Result<Vec<u8>> {
-    componentize(&Package { name, directory, feature: None, workspace }, target_dir)
+    componentize(&Package { name, directory, feature: None, workspace }, &target_dir.join(name))
 }
 
 fn componentize(package: &Package<'_>, target_dir: &Path) -> Result<Vec<u8>> {

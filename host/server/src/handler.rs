@@ -5,10 +5,11 @@
 use axum::http::request::Parts;
 use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest, CustomResult,
-    ErrorCode, Implementation, ListResourceTemplatesResult, ListResourcesResult, PaginatedRequestParams,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource, ResourceContents,
-    ResourceTemplate, ServerCapabilities, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
+    ContentBlock, CustomRequest, CustomResult, ErrorCode, Implementation, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, PaginatedRequestParams, ReadResourceRequestParams,
+    ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
+    ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool_handler};
@@ -30,9 +31,8 @@ const URI_HEAD: &str = "session://";
 
 const MIME_TYPE: &str = "application/json";
 
-/// Methods of MCP with parameters we know: one of them that could not be read had wrong parameters.
-const METHODS: [&str; 12] = [
-    "initialize",
+/// Methods that are served: one of them that could not be read had wrong parameters.
+const METHODS: [&str; 7] = [
     "server/discover",
     "ping",
     "tools/list",
@@ -40,11 +40,13 @@ const METHODS: [&str; 12] = [
     "resources/list",
     "resources/templates/list",
     "resources/read",
-    "prompts/list",
-    "prompts/get",
-    "completion/complete",
-    "logging/setLevel",
 ];
+
+/// The header that names the revision of a request over HTTP.
+const VERSION_HEADER: &str = "mcp-protocol-version";
+
+/// The first revision without a handshake: from then on there is no such method.
+const STATELESS_SINCE: &str = "2026-07-28";
 
 impl Tools {
     /// Who calls, and whether they may.
@@ -144,19 +146,49 @@ impl ServerHandler for Tools {
         Ok(ReadResourceResult::new(vec![contents]).into())
     }
 
+    /// There are none, and `prompts` is no capability of ours: an empty list would say otherwise.
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(no_such_method())
+    }
+
+    /// The same of `completions`.
+    async fn complete(
+        &self,
+        _request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Err(no_such_method())
+    }
+
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        if METHODS.contains(&request.method.as_str()) {
+        let method = request.method.as_str();
+        let is_served = METHODS.contains(&method) || (method == "initialize" && !is_stateless(&context));
+        if is_served {
             return Err(ErrorData::invalid_params(
-                format!("the parameters of {} are not of its form", request.method),
+                format!("the parameters of {method} are not of its form"),
                 None,
             ));
         }
-        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "there is no such method", None))
+        Err(no_such_method())
     }
+}
+
+fn no_such_method() -> ErrorData {
+    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "there is no such method", None)
+}
+
+/// Whether a request over HTTP is of a revision without a handshake. Revisions are dates: they compare.
+fn is_stateless(context: &RequestContext<RoleServer>) -> bool {
+    let version = context.extensions.get::<Parts>().and_then(|parts| parts.headers.get(VERSION_HEADER));
+    version.and_then(|version| version.to_str().ok()).is_some_and(|version| version >= STATELESS_SINCE)
 }
 
 fn resource(record: &SessionRecord) -> Resource {

@@ -13,6 +13,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Map, Value, json};
@@ -20,15 +21,22 @@ use shelltrack_access::{Identity, Refusal};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{Access, Denial, allow, need, take_token};
+use crate::admission::{Access, Denial, Need, allow, need, take_token};
+use crate::idle::Connection;
 use crate::listen::{self, Peer};
 use crate::message;
+use crate::metrics::CONTENT_TYPE;
 use crate::rates::{RateLimits, Rates};
+use crate::records::State as SessionState;
+use crate::store::Filter;
 use crate::tools::Tools;
 use crate::{Error, MESSAGE_BYTES_MAX};
 
 /// Where MCP is served.
 const PATH: &str = "/mcp";
+
+/// Where metrics are, for Prometheus.
+const METRICS_PATH: &str = "/metrics";
 
 /// How long a client may take to send a message once its head is there.
 const BODY_MS: u64 = 15_000;
@@ -68,12 +76,51 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let bound = listener.local_addr().map_err(listen_error)?;
     let door = Arc::new(Door { access: listen.access.clone(), rates: Rates::new(listen.rates) });
+    let scraped = Scraped { tools: tools.clone(), hosts: hosts(bound, &listen) };
     let router = Router::new()
+        .route(METRICS_PATH, get(metrics).with_state(Arc::new(scraped)))
         .route_service(PATH, mcp(tools, bound, &listen, &stop))
         .layer(from_fn_with_state(door, guard));
     ready(bound);
     listen::run(listener, router, listen.connections, stop).await;
     Ok(())
+}
+
+/// Names by which a client may call this server.
+fn hosts(bound: SocketAddr, listen: &Listen) -> Vec<String> {
+    let loopback = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let bound_ip = Some(bound.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
+    loopback.into_iter().chain(bound_ip).chain(listen.hosts.iter().cloned()).collect()
+}
+
+/// What metrics are made of.
+struct Scraped {
+    tools: Tools,
+    hosts: Vec<String>,
+}
+
+/// What the door has let in is answered, but to no page of a browser.
+async fn metrics(State(scraped): State<Arc<Scraped>>, headers: HeaderMap) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let is_known = scraped.hosts.iter().any(|known| known == without_port(host));
+    if !is_known || headers.contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, "this host or origin may not ask").into_response();
+    }
+    let open = Filter { state: Some(SessionState::Active), with_archived: true, ..Filter::default() };
+    let Tools { store, metrics, .. } = &scraped.tools;
+    match store.stats(open).await.map(|open| metrics.text(&open, store.engine())) {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Ok(Err(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written").into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}
+
+/// `example:80`, `127.0.0.1:80` and `[::1]:80` without the port and the brackets (RFC 3986, 3.2.2).
+fn without_port(host: &str) -> &str {
+    match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    }
 }
 
 fn mcp(
@@ -85,12 +132,10 @@ fn mcp(
     // A page of another origin must not reach us through somebody's browser: DNS rebinding gives itself
     // away by the Host, any other page by its Origin.
     let own = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("http://{host}:{}", bound.port()));
-    let loopback = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let bound_ip = Some(bound.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        .with_allowed_hosts(loopback.into_iter().chain(bound_ip).chain(listen.hosts.iter().cloned()))
+        .with_allowed_hosts(hosts(bound, listen))
         .with_allowed_origins(own.into_iter().chain(listen.origins.iter().cloned()))
         .with_max_request_body_bytes(2 * MESSAGE_BYTES_MAX) // the door has measured it; escapes may be spelt longer
         .with_cancellation_token(stop.child_token());
@@ -133,11 +178,16 @@ impl Door {
         let caller = self.identify(presented.as_ref(), from);
         self.count(caller.as_ref().ok().and_then(Option::as_ref), from)?;
         let caller = caller?;
+        if request.uri().path() == METRICS_PATH {
+            allow(caller.as_ref(), Need::Read)?;
+        }
         if request.method() != Method::POST {
+            request.extensions().get::<Connection>().inspect(|connection| connection.work());
             return Ok(request);
         }
         let (mut parts, body) = request.into_parts();
         let mut message = message::read(&read(body).await?).map_err(Stop::Unfit)?;
+        parts.extensions.get::<Connection>().inspect(|connection| connection.work());
         let token = arguments(&mut message).and_then(take_token);
         let caller = match (caller, token) {
             (None, Some(token)) => self.identify(Some(&token), from)?,

@@ -18,11 +18,13 @@
 mod admission;
 mod answers;
 mod handler;
+mod handover;
 mod http;
 mod idle;
 mod lines;
 mod listen;
 mod message;
+mod metrics;
 mod questions;
 mod rates;
 mod records;
@@ -50,6 +52,7 @@ pub use answers::{
     ActivityAnswer, ActivityStatus, BrokenRule, ComponentFigures, Figures, HealthAnswer, HealthStatus,
     ListAnswer, ShowAnswer, ShowStatus, StatsAnswer, TrackAnswer, TrackStatus,
 };
+pub use handover::Writing;
 pub use http::Listen;
 pub use listen::CONNECTIONS_DEFAULT;
 pub use rates::RateLimits;
@@ -101,8 +104,18 @@ pub struct Server {
 
 impl Server {
     /// Over a SQLite file, made and migrated when needed. Directories that are missing are made (0700), the
-    /// file is kept to its owner (0600); another user's file is refused.
+    /// file is kept to its owner (0600); another user's file is refused. It stays: commands hand it what they
+    /// want written ([`Writing`]).
     pub fn open(database: &Path, sandbox: Arc<Sandbox>) -> Result<Self, Error> {
+        let mut server = Self::open_unannounced(database, sandbox)?;
+        let announced = handover::announce(database, &server.tools.store, &server.tools.sandbox);
+        let announced = announced.map_err(|source| Error::Store { path: database.to_owned(), source })?;
+        server.tools.announced = Some(Arc::new(announced));
+        Ok(server)
+    }
+
+    /// The same, for whoever has seen to it that nobody else writes.
+    fn open_unannounced(database: &Path, sandbox: Arc<Sandbox>) -> Result<Self, Error> {
         Self::over(database, sandbox, SqliteStore::open(database))
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::idle::{self, Idle};
 
-/// Connections served at once; for a further one, that is closed which has been idle longest. Each may hold one message in memory, and
-/// the usual limit of descriptors is 1024, of which the store needs a few.
+/// Connections served at once; for a further one, that is closed which has been idle longest. Each may hold
+/// one message in memory, and the usual limit of descriptors is 1024, of which the store needs a few.
 pub const CONNECTIONS_DEFAULT: u16 = 512;
 
 /// How long a client may take to send a request's head, and how long a connection may be idle.
@@ -62,7 +62,7 @@ pub(crate) async fn run(
             () = stop.cancelled() => break,
         };
         let Some(slot) = slot else { break };
-        let connection = idle.connection();
+        let connection = idle.connection(Instant::now());
         let router =
             router.clone().layer(Extension(from)).layer(from_fn_with_state(connection.clone(), idle::note));
         tokio::spawn(serve(stream, router, connection, slot, stop.clone()));
@@ -84,13 +84,13 @@ async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
     }
 }
 
-/// A place for a connection: who only keeps one, for a request that may never come, gives it up.
+/// A place for a connection: who only keeps one, for a request that may never come or never ends, gives it up.
 async fn place(slots: &Arc<Semaphore>, idle: &Idle) -> Option<OwnedSemaphorePermit> {
     if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
         return Some(slot);
     }
     loop {
-        idle.give_up_longest();
+        idle.give_up_one(Instant::now());
         let acquire = Arc::clone(slots).acquire_owned();
         if let Ok(slot) = tokio::time::timeout(Duration::from_millis(PLACE_PAUSE_MS), acquire).await {
             return slot.ok();
@@ -121,6 +121,8 @@ async fn serve(
     };
     let ended = match ended {
         Some(ended) => ended,
+        // It may never have asked to the end.
+        None if place.is_asking() && !stop.is_cancelled() => Ok(()),
         None => {
             connection.as_mut().graceful_shutdown();
             let last = tokio::time::timeout(Duration::from_millis(GRACE_MS), connection).await;
@@ -130,6 +132,6 @@ async fn serve(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
     }
-    place.forget();
+    place.work();
     drop(slot);
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use rmcp::model::JsonObject;
 use rmcp::schemars::{self, JsonSchema};
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,6 +17,30 @@ pub(crate) const LIST_LIMIT_DEFAULT: u32 = 50;
 
 /// Records of one answer: about 1 MiB with ordinary metadata, which every client can take.
 pub(crate) const LIST_LIMIT_MAX: u32 = 1000;
+
+/// A schema as every client reads it: without formats that only schemars knows (`uint32`, `double`), about which
+/// validators complain or by which they fail. Ranges stand beside them anyway.
+pub(crate) fn portable(schema: &JsonObject) -> JsonObject {
+    /// JSON Schema 2020-12, validation, 7.3: those that we use.
+    const FORMATS: [&str; 2] = ["date-time", "uuid"];
+    let kept = schema.iter().filter(|(key, value)| {
+        *key != "format" || !value.is_string() || FORMATS.iter().any(|format| *value == format)
+    });
+    kept.map(|(key, value)| (key.clone(), portable_value(value))).collect()
+}
+
+fn portable_value(value: &Value) -> Value {
+    match value {
+        Value::Object(inner) => Value::Object(portable(inner)),
+        Value::Array(values) => values.iter().map(portable_value).collect(),
+        value => value.clone(),
+    }
+}
+
+/// Arguments of a tool that takes none.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct NoArguments {}
 
 /// Arguments of `track_session_start`.
 #[derive(JsonSchema)]

@@ -21,10 +21,13 @@ use crate::admission::local;
 use crate::answers::{
     ActivityAnswer, HealthAnswer, HealthStatus, ListAnswer, ShowAnswer, StatsAnswer, TrackAnswer,
 };
+use crate::handover::Announced;
+use crate::metrics::{EndStatus, Metrics};
 use crate::questions;
 use crate::records::rfc3339;
 use crate::schema::{
-    ActivityArguments, EndArguments, ListArguments, ShowArguments, StartArguments, StatsArguments,
+    ActivityArguments, EndArguments, ListArguments, NoArguments, ShowArguments, StartArguments,
+    StatsArguments, portable,
 };
 use crate::store::{Ending, Store, StoreError};
 
@@ -39,6 +42,9 @@ pub(crate) struct Tools {
     pub(crate) router: Arc<ToolRouter<Self>>,
     /// Who calls over a connection that says nothing of it.
     pub(crate) local: Local,
+    pub(crate) metrics: Arc<Metrics>,
+    /// That this process writes the store; goes after the store.
+    pub(crate) announced: Option<Arc<Announced>>,
 }
 
 /// Callers on a pipe: this user's own processes.
@@ -54,11 +60,12 @@ pub(crate) struct Local {
 impl Tools {
     pub(crate) fn new(store: Arc<dyn Store>, sandbox: Arc<Sandbox>) -> Self {
         let local = Local { identity: local(), keys: None };
-        Self { store, sandbox, router: Arc::new(Self::tool_router()), local }
+        Self { store, sandbox, router: Arc::new(router()), local, metrics: Arc::default(), announced: None }
     }
 
-    /// Records that an administrative shell has opened, and gives the session an id. Sending the same
-    /// event again is safe: it is stored once and answered with the same id.
+    /// Records that an administrative shell has opened; answers `tracked` with the session's id, which its end
+    /// needs. Sending the same `event_id` again is safe: it is stored once and answered with the same id. A
+    /// refused event is answered `error` with every rule it broke.
     #[tool(
         title = "Track session start",
         meta = tags(&["tracking", "write"]),
@@ -73,16 +80,21 @@ impl Tools {
         let event =
             match self.sandbox.validate_start(&Value::Object(arguments).to_string(), &Policy::default()) {
                 Ok(event) => event,
-                Err(error) => return refusal(error).map(Json),
+                Err(error) => {
+                    return refusal(error).map(Json).inspect(|_| self.metrics.start_refused());
+                }
             };
+        let (component, shell_type) = (event.component_name.clone(), event.shell_type.clone());
         let stored = self.store.track_start(event, caller.proven).await.map_err(store_error)?;
         let start_time = rfc3339(stored.start_us).ok_or_else(|| store_error(StoreError::Corrupt))?;
+        self.metrics.started(&component, &shell_type);
         tracing::info!(session_id = stored.session_id, "session start tracked");
         Ok(Json(TrackAnswer::tracked(stored.session_id, start_time)))
     }
 
-    /// Records that a session is over. An end the shell announces replaces one that was only inferred;
-    /// otherwise a session that has ended stays as it is, and the answer tells how that is.
+    /// Records that a session is over; answers `ended` with its state and duration, or `not_found`. An end that
+    /// the shell announces replaces one that was only inferred; otherwise a session that has ended stays as it
+    /// is, and the answer tells how that is.
     #[tool(
         title = "Track session end",
         meta = tags(&["tracking", "write"]),
@@ -97,21 +109,31 @@ impl Tools {
         let event = match self.sandbox.validate_end(&Value::Object(arguments).to_string(), &Policy::default())
         {
             Ok(event) => event,
-            Err(error) => return refusal(error).map(Json),
+            Err(error) => {
+                return refusal(error).map(Json).inspect(|_| self.metrics.end_failed(EndStatus::Error));
+            }
         };
         let session_id = event.session_id.clone();
         match self.store.track_end(event, caller.proven).await.map_err(store_error)? {
-            Ending::Unknown => Ok(Json(TrackAnswer::not_found(session_id))),
-            Ending::Foreign => Ok(Json(TrackAnswer::foreign(session_id))),
+            Ending::Unknown => {
+                self.metrics.end_failed(EndStatus::NotFound);
+                Ok(Json(TrackAnswer::not_found(session_id)))
+            }
+            Ending::Foreign => {
+                self.metrics.end_failed(EndStatus::Error);
+                Ok(Json(TrackAnswer::foreign(session_id)))
+            }
             Ending::Known(record) => {
+                self.metrics.ended(&record.component_name, record.duration_seconds);
                 tracing::info!(session_id, state = record.state.name(), "session end tracked");
                 Ok(Json(TrackAnswer::ended(*record)))
             }
         }
     }
 
-    /// Tells that sessions are still open. A session unseen for longer than its lease becomes `lost`; one
-    /// that nobody ever renews has 30 days.
+    /// Tells that sessions are still open, at most 1000 at once. A session unseen for longer than its lease
+    /// becomes `lost`; one that nobody ever renews has 30 days. Answers which ones are renewed, and which are
+    /// not open here.
     #[tool(
         title = "Track session activity",
         meta = tags(&["tracking", "write"]),
@@ -128,10 +150,12 @@ impl Tools {
             Err(told) => return Ok(Json(ActivityAnswer::refused(told))),
         };
         let renewed = self.store.renew(renewal).await.map_err(store_error)?;
+        self.metrics.renewed(renewed.len());
         Ok(Json(ActivityAnswer::renewed(asked, renewed)))
     }
 
-    /// Counts sessions by state and component, with average durations.
+    /// Counts sessions by state and component, with average durations in seconds. Takes the filters of
+    /// `list_sessions`.
     #[tool(
         title = "Session statistics",
         meta = tags(&["sessions", "read"]),
@@ -147,7 +171,8 @@ impl Tools {
         Ok(Json(StatsAnswer::from(tallies)))
     }
 
-    /// Lists sessions, newest first.
+    /// Lists sessions, newest first, 50 at once unless `limit` says otherwise. Where there are more, give
+    /// `next_cursor` of the answer as `cursor`, with the same filters.
     #[tool(
         title = "List sessions",
         meta = tags(&["sessions", "read"]),
@@ -166,7 +191,7 @@ impl Tools {
         }))
     }
 
-    /// Shows one session, by its id or by its correlation id.
+    /// Shows one session, by its id or by the correlation id its emitter gave it; answers `found` or `not_found`.
     #[tool(
         title = "Show session",
         meta = tags(&["sessions", "read"]),
@@ -180,10 +205,12 @@ impl Tools {
         Ok(Json(ShowAnswer::from(session)))
     }
 
-    /// Tells whether the server and its store work. An unhealthy one is an error of the call.
+    /// Tells whether the server and its store work, and how many sessions there are. Needs no token. An unhealthy
+    /// store is an error of the call.
     #[tool(
         title = "Health check",
         meta = tags(&["health"]),
+        input_schema = input_schema::<NoArguments>(),
         output_schema = schema_for_output::<HealthAnswer>(),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
@@ -203,6 +230,18 @@ impl Tools {
             }
         }
     }
+}
+
+/// The tools, with schemas that every client reads.
+fn router() -> ToolRouter<Tools> {
+    let mut router = Tools::tool_router();
+    for route in router.map.values_mut() {
+        let tool = &mut route.attr;
+        tool.input_schema = Arc::new(portable(&tool.input_schema));
+        tool.output_schema = tool.output_schema.as_deref().map(portable).map(Arc::new);
+        tool.description = tool.description.take().map(|text| text.replace('\n', " ").into());
+    }
+    router
 }
 
 /// Words by which clients can group tools.

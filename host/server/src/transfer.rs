@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::{EndEvent, Policy, StartEvent};
 
 use crate::Server;
 use crate::answers::TrackAnswer;
 use crate::records::{SessionRecord, State, now_us, parse_rfc3339};
-use crate::store::{Filter, Import, ListQuery, StoreError};
+use crate::store::{Filter, Import, ListQuery, Store, StoreError};
 
 /// Sessions of one part of an export.
 const PART_SESSIONS: u32 = 500;
@@ -71,54 +72,7 @@ impl Server {
     /// # Errors
     /// When the store cannot be written.
     pub async fn import(&self, line: &str) -> Result<Imported, StoreError> {
-        let session = match self.read_line(line) {
-            Ok(session) => session,
-            Err(told) => return Ok(Imported::Refused(told)),
-        };
-        Ok(if self.tools.store.import(session).await? { Imported::New } else { Imported::Known })
-    }
-
-    fn read_line(&self, line: &str) -> Result<Import, String> {
-        let line: Line =
-            serde_json::from_str(line).map_err(|error| format!("no session of an export: {error}"))?;
-        let (start, end) = self.rebuild(&line).map_err(|error| told(&error))?;
-        let session = line.session;
-        Ok(Import {
-            end: (session.state != State::Active).then_some(end),
-            session_id: session.session_id,
-            start,
-            owner: session.owner,
-            last_seen_us: parse_rfc3339(&session.last_seen_at),
-            archived_us: session.archived_at.as_deref().and_then(parse_rfc3339),
-        })
-    }
-
-    /// The events that made the session. Of an open one, the end only proves that the id is one.
-    fn rebuild(&self, line: &Line) -> Result<(StartEvent, EndEvent), shelltrack_sandbox::Error> {
-        let session = &line.session;
-        let start = json!({
-            "event_version": "1.0", "event_type": "session_start", "event_id": session.event_id,
-            "component_name": session.component_name, "shell_type": session.shell_type,
-            "timestamp": session.start_time, "pid": session.pid, "hostname": session.hostname,
-            "user": {"username": session.username, "home": line.home},
-            "environment": {"python_version": session.python_version, "platform": session.platform,
-                "cwd": session.working_directory},
-            "metadata": session.metadata,
-        });
-        let facts = [
-            ("event_id", json!(line.end_event_id)),
-            ("exit_status", json!(session.exit_status)),
-            ("exit_reason", json!(session.exit_reason)),
-        ];
-        let known = facts.into_iter().filter(|(_, fact)| !fact.is_null());
-        let about: serde_json::Map<_, _> = known.map(|(key, fact)| (key.to_owned(), fact)).collect();
-        let end_time = session.end_time.as_ref().unwrap_or(&session.start_time);
-        let end = json!({"session_id": session.session_id, "timestamp": end_time, "metadata": about});
-        let (sandbox, policy) = (&self.tools.sandbox, Policy::default());
-        Ok((
-            sandbox.validate_start(&start.to_string(), &policy)?,
-            sandbox.validate_end(&end.to_string(), &policy)?,
-        ))
+        import(&*self.tools.store, &self.tools.sandbox, line).await
     }
 
     /// Archives what ended longer ago: it is kept, and left out of lists that do not ask for it. How many
@@ -127,8 +81,7 @@ impl Server {
     /// # Errors
     /// When the store cannot be written.
     pub async fn archive(&self, older_than: Duration) -> Result<u64, StoreError> {
-        let age_us = i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX);
-        self.tools.store.archive(now_us().saturating_sub(age_us)).await
+        self.tools.store.archive(ended_before_us(older_than)).await
     }
 
     /// Copies everything to a new file while others go on writing.
@@ -154,6 +107,63 @@ impl Server {
     pub async fn count(&self) -> Result<u64, StoreError> {
         Ok(self.tools.store.counts().await?.total)
     }
+}
+
+/// Now, less that age.
+pub(crate) fn ended_before_us(older_than: Duration) -> i64 {
+    now_us().saturating_sub(i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Takes in one line of an export.
+pub(crate) async fn import(store: &dyn Store, sandbox: &Sandbox, line: &str) -> Result<Imported, StoreError> {
+    let session = match read_line(sandbox, line) {
+        Ok(session) => session,
+        Err(told) => return Ok(Imported::Refused(told)),
+    };
+    Ok(if store.import(session).await? { Imported::New } else { Imported::Known })
+}
+
+fn read_line(sandbox: &Sandbox, line: &str) -> Result<Import, String> {
+    let line: Line =
+        serde_json::from_str(line).map_err(|error| format!("no session of an export: {error}"))?;
+    let (start, end) = rebuild(sandbox, &line).map_err(|error| told(&error))?;
+    let session = line.session;
+    Ok(Import {
+        end: (session.state != State::Active).then_some(end),
+        session_id: session.session_id,
+        start,
+        owner: session.owner,
+        last_seen_us: parse_rfc3339(&session.last_seen_at),
+        archived_us: session.archived_at.as_deref().and_then(parse_rfc3339),
+    })
+}
+
+/// The events that made the session. Of an open one, the end only proves that the id is one.
+fn rebuild(sandbox: &Sandbox, line: &Line) -> Result<(StartEvent, EndEvent), shelltrack_sandbox::Error> {
+    let session = &line.session;
+    let start = json!({
+        "event_version": "1.0", "event_type": "session_start", "event_id": session.event_id,
+        "component_name": session.component_name, "shell_type": session.shell_type,
+        "timestamp": session.start_time, "pid": session.pid, "hostname": session.hostname,
+        "user": {"username": session.username, "home": line.home},
+        "environment": {"python_version": session.python_version, "platform": session.platform,
+            "cwd": session.working_directory},
+        "metadata": session.metadata,
+    });
+    let facts = [
+        ("event_id", json!(line.end_event_id)),
+        ("exit_status", json!(session.exit_status)),
+        ("exit_reason", json!(session.exit_reason)),
+    ];
+    let known = facts.into_iter().filter(|(_, fact)| !fact.is_null());
+    let about: serde_json::Map<_, _> = known.map(|(key, fact)| (key.to_owned(), fact)).collect();
+    let end_time = session.end_time.as_ref().unwrap_or(&session.start_time);
+    let end = json!({"session_id": session.session_id, "timestamp": end_time, "metadata": about});
+    let policy = Policy::default();
+    Ok((
+        sandbox.validate_start(&start.to_string(), &policy)?,
+        sandbox.validate_end(&end.to_string(), &policy)?,
+    ))
 }
 
 fn told(error: &shelltrack_sandbox::Error) -> String {

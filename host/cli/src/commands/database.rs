@@ -1,6 +1,7 @@
 //! `shelltrack archive`, `export`, `import` and `backup`: the database as a whole.
 //!
-//! Agents, servers and these commands may use a database at once: its own lock gives each its turn.
+//! What is to be written into a SQLite file is handed to the agent or server that has it open; where there is
+//! none, no other process may open it meanwhile. PostgreSQL takes turns itself.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
@@ -9,13 +10,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use shelltrack_sandbox::Profile;
-use shelltrack_server::{Imported, Server, StoreError};
+use shelltrack_server::{Imported, StoreError};
 
+use super::place::Place;
 use super::runtime;
-use crate::args_server::{Archive, Backup, Database, Export, Import};
-use crate::config::{SessionBuddy, Settings, Transport};
-use crate::embedded;
+use crate::args_server::{Archive, Backup, Export, Import};
 use crate::failure::{FAILED, Failure, tell};
 use crate::output;
 
@@ -29,8 +28,8 @@ const FAULTS_TOLD_MAX: u64 = 20;
 pub(crate) fn archive(config: Option<&Path>, archive: &Archive) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
     let named = archive.database.database.as_deref();
-    let server = runtime.block_on(writing(config, named, Profile::OneShot))?;
-    let count = runtime.block_on(server.archive(archive.older_than)).map_err(failed)?;
+    let writing = runtime.block_on(Place::find(config, named)?.writing())?;
+    let count = runtime.block_on(writing.archive(archive.older_than)).map_err(failed)?;
     output::print(&format!("{count} sessions archived\n"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -38,15 +37,15 @@ pub(crate) fn archive(config: Option<&Path>, archive: &Archive) -> Result<ExitCo
 /// Copies the database and reads the copy.
 pub(crate) fn backup(config: Option<&Path>, backup: &Backup) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
-    let server = runtime.block_on(reading(config, &backup.database))?;
+    let place = Place::find(config, backup.database.database.as_deref())?;
+    let server = runtime.block_on(place.reading())?;
     let to = std::path::absolute(&backup.to).map_err(|error| Failure::Usage(format!("TO: {error}")))?;
     if to.exists() {
         return Err(Failure::Usage(format!("{}: is there already; name a new file", to.display())));
     }
     let said = |error: StoreError| Failure::Failed(format!("{}: {error}", to.display()));
     runtime.block_on(server.backup(to.clone())).map_err(said)?;
-    let sandbox = settings(config, None)?.sandbox(Profile::OneShot)?;
-    let copy = Server::open_read_only(&to, sandbox).map_err(|error| Failure::Failed(error.to_string()))?;
+    let copy = place.copy(&to)?;
     let count = runtime.block_on(async { copy.check().await.and(copy.count().await) }).map_err(said)?;
     output::print(&format!("{count} sessions copied and checked\n"))?;
     Ok(ExitCode::SUCCESS)
@@ -55,7 +54,8 @@ pub(crate) fn backup(config: Option<&Path>, backup: &Backup) -> Result<ExitCode,
 /// Writes every session as one line of JSON.
 pub(crate) fn export(config: Option<&Path>, export: &Export) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
-    let server = runtime.block_on(reading(config, &export.database))?;
+    let place = Place::find(config, export.database.database.as_deref())?;
+    let server = runtime.block_on(place.reading())?;
     let total = runtime.block_on(server.count()).map_err(failed)?;
     let bar = bar(total, "sessions");
     let mut to: Box<dyn Write> = match &export.output {
@@ -92,7 +92,7 @@ pub(crate) fn import(config: Option<&Path>, import: &Import) -> Result<ExitCode,
     };
     let runtime = runtime()?;
     let named = import.database.database.as_deref();
-    let server = runtime.block_on(writing(config, named, Profile::OneShot))?;
+    let writing = runtime.block_on(Place::find(config, named)?.writing())?;
     let bar = bar(bytes, "bytes");
     let mut tally = Tally::default();
     while let Some(line) = next_line(&mut from)? {
@@ -100,7 +100,7 @@ pub(crate) fn import(config: Option<&Path>, import: &Import) -> Result<ExitCode,
         tally.lines += 1;
         let outcome = match std::str::from_utf8(line.trim_ascii()) {
             Ok("") => continue,
-            Ok(line) => runtime.block_on(server.import(line)).map_err(failed)?,
+            Ok(line) => runtime.block_on(writing.import(line)).map_err(failed)?,
             Err(_) => Imported::Refused("no UTF-8 text".to_owned()),
         };
         tally.count(outcome);
@@ -162,48 +162,6 @@ fn bar(total: u64, unit: &str) -> ProgressBar {
     }
     let style = ProgressStyle::with_template(&format!("{{wide_bar}} {{pos}} of {{len}} {unit}"));
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// The URL of a PostgreSQL database, when that is what was typed.
-fn url(named: Option<&Path>) -> Option<&str> {
-    named?
-        .to_str()
-        .filter(|text| ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)))
-}
-
-/// The settings, with the SQLite file that was named or configured as their database.
-fn settings(config: Option<&Path>, named: Option<&Path>) -> Result<Settings, Failure> {
-    let flags = SessionBuddy {
-        transport: Some(Transport::Embedded),
-        database: named.filter(|_| url(named).is_none()).map(Path::to_owned),
-        ..SessionBuddy::default()
-    };
-    Settings::load(config, &flags)
-}
-
-/// A server over what was named, to be written.
-pub(super) async fn writing(
-    config: Option<&Path>,
-    named: Option<&Path>,
-    profile: Profile,
-) -> Result<Server, Failure> {
-    let settings = settings(config, named)?;
-    let sandbox = settings.sandbox(profile)?;
-    match url(named) {
-        Some(url) => Server::connect(url, sandbox).await.map_err(|error| Failure::Failed(error.to_string())),
-        None => embedded::open_writing(&settings.database, sandbox).map_err(Failure::Failed),
-    }
-}
-
-/// The same, to be read: of a SQLite file nothing is made or changed.
-async fn reading(config: Option<&Path>, named: &Database) -> Result<Server, Failure> {
-    let named = named.database.as_deref();
-    if url(named).is_some() {
-        return writing(config, named, Profile::OneShot).await;
-    }
-    let settings = settings(config, named)?;
-    let server = Server::open_read_only(&settings.database, settings.sandbox(Profile::OneShot)?);
-    server.map_err(|error| Failure::Failed(error.to_string()))
 }
 
 fn failed(error: StoreError) -> Failure {

@@ -6,6 +6,7 @@ mod database;
 mod dead_letters;
 mod flush;
 mod man;
+mod place;
 pub(crate) mod plugin;
 pub(crate) mod redact;
 mod run;

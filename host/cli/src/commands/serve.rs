@@ -6,19 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shelltrack_access::Keyring;
-use shelltrack_sandbox::Profile;
 use shelltrack_server::{Access, CONNECTIONS_DEFAULT, Listen, RateLimits, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{database, runtime, token};
+use super::place::Place;
+use super::{runtime, token};
 use crate::args_server::Serve;
+use crate::embedded::RETENTION;
 use crate::failure::{Failure, tell};
 
 /// The environment variable that says who calls over a pipe.
 const TOKEN_VARIABLE: &str = "SESSION_BUDDY_TOKEN";
-/// How long sessions stay in sight after their end; `archive --older-than` says the same.
-const RETENTION: Duration = Duration::from_secs(90 * 86_400);
 /// How often it is looked for what is older.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(86_400);
 
@@ -31,7 +30,7 @@ pub(crate) fn serve(config: Option<&Path>, serve: Serve) -> Result<ExitCode, Fai
         )));
     }
     let runtime = runtime()?;
-    let server = runtime.block_on(database::writing(config, serve.database.as_deref(), Profile::Service))?;
+    let server = runtime.block_on(Place::find(config, serve.database.as_deref())?.serving())?;
     let served = runtime.block_on(until_stopped(server, &serve));
     // A read of stdin that never returns must not keep us.
     runtime.shutdown_background();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use shelltrack_sandbox::testing::Hostile;
+use shelltrack_tests::corpus::{check_each_target_has_a_driver, replay};
 
 #[path = "../../../../fuzz/sandbox/drivers.rs"]
 mod drivers;
@@ -14,25 +15,12 @@ fn fuzz() -> PathBuf {
 
 #[test]
 fn every_file_of_the_corpus_keeps_the_promises() {
-    for (target, drive) in drivers::DRIVERS {
-        let corpus = fuzz().join("corpus").join(target);
-        let files: Vec<_> = std::fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(!files.is_empty(), "{} is empty", corpus.display());
-        for file in files {
-            // Seen only when a promise is broken, and then it is what one wants to know.
-            eprintln!("{}", file.display());
-            drive(&std::fs::read(&file).unwrap());
-        }
-    }
+    replay(&fuzz(), &drivers::DRIVERS);
 }
 
 #[test]
 fn every_fuzz_target_has_a_driver_and_every_driver_a_target() {
-    let targets = std::fs::read_dir(fuzz().join("fuzz_targets")).unwrap();
-    let mut targets: Vec<_> = targets.map(|entry| entry.unwrap().path()).collect();
-    targets.sort();
-    let targets: Vec<_> = targets.iter().map(|path| path.file_stem().unwrap().to_str().unwrap()).collect();
-    assert_eq!(targets, drivers::DRIVERS.map(|(target, _)| target));
+    check_each_target_has_a_driver(&fuzz(), &drivers::DRIVERS);
 }
 
 /// The corpus of `loader` is made from the hostile components, small enough to be mutated with effect.

@@ -7,6 +7,7 @@
 pub(crate) mod postgres;
 #[cfg(test)]
 pub(crate) mod promises;
+mod row;
 pub(crate) mod sqlite;
 
 use std::future::Future;
@@ -65,6 +66,9 @@ pub enum StoreError {
     /// This engine has a tool of its own for that.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// What the process said that writes the database.
+    #[error("{0}")]
+    Told(String),
     /// The store is shutting down.
     #[error("the session store is closed")]
     Closed,

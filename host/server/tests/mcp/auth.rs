@@ -190,6 +190,18 @@ async fn a_proven_identity_ends_only_what_it_began() {
     guarded.http.stop().await;
 }
 
+#[tokio::test]
+async fn metrics_want_a_token_that_may_read() {
+    let guarded = Guarded::start().await;
+    let host = format!("Host: 127.0.0.1:{}\r\n", guarded.http.address.port());
+    let with = |scopes: &[&str]| format!("{host}Authorization: Bearer {}\r\n", token(scopes));
+    for (headers, status) in [(host.clone(), "401"), (with(&["track"]), "403"), (with(&["read"]), "200")] {
+        let answer = guarded.http.get("/metrics", &headers).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    guarded.http.stop().await;
+}
+
 fn write_key(directory: &Path, kid: &str, jwk: &str) {
     std::fs::write(directory.join(format!("{kid}.jwk")), jwk).unwrap();
 }

@@ -8,6 +8,7 @@ use rmcp::ServiceExt;
 use rmcp::transport::StreamableHttpClientTransport;
 use serde_json::json;
 use shelltrack_server::{Access, CONNECTIONS_DEFAULT, Error, Listen, RateLimits, Server};
+use shelltrack_tests::Exposition;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,16 @@ impl Http {
     /// The status line of the answer to a raw request.
     async fn raw(&self, path: &str, headers: &str, body: &str) -> String {
         self.answer(path, headers, body).await.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// The whole answer to a GET.
+    pub(crate) async fn get(&self, path: &str, headers: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        answer
     }
 
     /// The whole answer to a raw request.
@@ -192,9 +203,94 @@ async fn a_slow_client_keeps_nobody_waiting() {
     let client = http.client().await;
     assert_eq!(ask(&client, "health_check", json!({})).await["status"], "ok");
     // Its head is never complete: the server ends the connection by itself.
-    let mut stream = slow.pop().unwrap();
-    let mut answer = Vec::new();
-    let _reset =
-        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it is cut off in time");
+    let mut head = slow.pop().unwrap();
+    // And here the message: that is told.
+    let mut body = unfinished_body(&http).await;
+    let (mut answer, mut told) = (Vec::new(), String::new());
+    let both = async { tokio::join!(head.read_to_end(&mut answer), body.read_to_string(&mut told)) };
+    let _reset = tokio::time::timeout(PATIENCE, both).await.expect("they are cut off in time");
+    assert!(told.starts_with("HTTP/1.1 408 "), "{told}");
+    http.stop().await;
+}
+
+/// A request whose head is there, and of whose body a part is missing.
+async fn unfinished_body(http: &Http) -> tokio::net::TcpStream {
+    let mut stream = tokio::net::TcpStream::connect(http.address).await.unwrap();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\nContent-Length: 100\r\n\r\n{{",
+        http.address.port()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn requests_that_do_not_arrive_give_their_places_to_others() {
+    let fixture = Fixture::new();
+    let listen = Listen { connections: 4, ..listen("127.0.0.1:0", Access::Open) };
+    let http = Http::listening(fixture.server(), listen).await;
+    // Fifteen seconds each, in four places, would be more than a minute and a half.
+    let mut slow = Vec::new();
+    for number in 0..28 {
+        slow.push(if number % 2 == 0 {
+            let mut head = tokio::net::TcpStream::connect(http.address).await.unwrap();
+            head.write_all(b"POST /mcp HTTP/1.1\r\nHost: 127").await.unwrap();
+            head
+        } else {
+            unfinished_body(&http).await
+        });
+    }
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let host = format!("Host: 127.0.0.1:{}\r\n", http.address.port());
+    assert!(http.raw("/mcp", &host, ping).await.contains(" 200 "));
+    http.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_are_told_to_no_page_and_no_foreign_host() {
+    let fixture = Fixture::new();
+    let http = Http::start(fixture.server()).await;
+    let client = http.client().await;
+    let id = ask(&client, "track_session_start", start(1)).await["session_id"].clone();
+    ask(&client, "track_session_end", end(&id, 2)).await;
+    ask(&client, "track_session_end", end(&json!("nobody"), 3)).await;
+    ask(&client, "track_session_start", start(4)).await;
+    let host = format!("Host: 127.0.0.1:{}\r\n", http.address.port());
+    let answer = http.get("/metrics", &host).await;
+    assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
+    let metrics = Exposition::parse(answer.split_once("\r\n\r\n").unwrap().1);
+    assert_eq!(metrics.sum("session_start_total", "component_name=\"mahavishnu\""), 2.0);
+    assert_eq!(metrics.sum("session_end_total", "status=\"success\""), 1.0);
+    assert_eq!(metrics.sum("session_end_total", "status=\"not_found\""), 1.0);
+    assert_eq!(metrics.value("active_sessions{component_name=\"mahavishnu\"}"), 1.0);
+    assert_eq!(metrics.value("session_duration_seconds_sum{component_name=\"mahavishnu\"}"), 8.5);
+    for (foreign, status) in [
+        ("Host: evil.example\r\n".to_owned(), " 403 "),
+        (format!("{host}Origin: http://evil.example\r\n"), " 403 "),
+    ] {
+        let answer = http.get("/metrics", &foreign).await;
+        assert!(answer.lines().next().unwrap().contains(status), "{answer}");
+    }
+    http.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_declared_is_no_method() {
+    let fixture = Fixture::new();
+    let http = Http::start(fixture.server()).await;
+    let host = format!("Host: 127.0.0.1:{}\r\n", http.address.port());
+    for method in ["prompts/list", "prompts/get", "completion/complete", "logging/setLevel"] {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"level": 7}});
+        let answer = http.answer("/mcp", &host, &request.to_string()).await;
+        assert!(answer.contains("-32601"), "{method}: {answer}");
+    }
+    // Since 2026-07-28 nobody shakes hands.
+    let stateless = format!("{host}MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: initialize\r\n");
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {}}}});
+    let answer = http.answer("/mcp", &stateless, &request.to_string()).await;
+    assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("-32601"), "{answer}");
     http.stop().await;
 }

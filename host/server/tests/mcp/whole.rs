@@ -1,9 +1,11 @@
 //! Sessions as a whole: leases, figures, resources, and all of them out and in.
 
-use serde_json::{Value, json};
-use shelltrack_server::Imported;
+use std::time::Duration;
 
-use crate::{Fixture, PATIENCE, ask, end, start, with};
+use serde_json::{Value, json};
+use shelltrack_server::{Imported, Server, Writing};
+
+use crate::{Fixture, PATIENCE, ask, end, sandbox, start, with};
 
 #[tokio::test]
 async fn open_sessions_are_renewed_and_lost_when_nobody_does() {
@@ -94,5 +96,40 @@ async fn what_is_exported_can_be_taken_in_elsewhere_and_is_the_same() {
     let hostile = exported[0].replace("\"mahavishnu\"", "\"no spaces\"");
     for line in [hostile.as_str(), "{}", "junk", ""] {
         assert!(matches!(server.import(line).await.unwrap(), Imported::Refused(_)), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_hands_over_what_it_wants_written_while_a_server_has_the_file_open() {
+    let (here, there) = (Fixture::new(), Fixture::new());
+    let client = here.client().await;
+    let id = ask(&client, "track_session_start", start(1)).await["session_id"].clone();
+    ask(&client, "track_session_end", end(&id, 2)).await;
+    let line = here.server().export(None).await.unwrap().lines[0].clone();
+
+    let server = there.server();
+    let writing = Writing::open(&there.path, sandbox()).await.unwrap();
+    assert!(matches!(writing, Writing::HandedOver(_)));
+    assert_eq!(writing.import(&line).await.unwrap(), Imported::New);
+    assert_eq!(writing.import(&line).await.unwrap(), Imported::Known);
+    assert!(matches!(writing.import("junk").await.unwrap(), Imported::Refused(_)));
+    assert_eq!(writing.archive(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(server.export(None).await.unwrap().lines.len(), 1);
+    drop(server);
+    let gone = writing.archive(Duration::ZERO).await.unwrap_err().to_string();
+    assert!(gone.contains("try again") || gone.contains("closed"), "{gone}");
+}
+
+#[tokio::test]
+async fn a_command_writes_alone_when_nobody_has_the_file_open_and_keeps_others_out_meanwhile() {
+    let fixture = Fixture::new();
+    for _ in 0..2 {
+        let writing = Writing::open(&fixture.path, sandbox()).await.unwrap();
+        assert!(matches!(writing, Writing::Alone(..)));
+        assert_eq!(writing.archive(Duration::ZERO).await.unwrap(), 0);
+        let refused = Server::open(&fixture.path, sandbox()).err().unwrap().to_string();
+        assert!(refused.contains("locked"), "{refused}");
+        drop(writing);
+        drop(fixture.server());
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Config, NoTls};
 
 use super::super::StoreError;
+use super::place::{self, Place, Surroundings};
+use super::tls;
 
 /// Connections of one server: PostgreSQL takes 100 by default, and a few servers share them.
 const CONNECTIONS_MAX: usize = 16;
@@ -27,19 +28,14 @@ mod embedded {
 
 /// A pool over a database whose schema is up to date.
 pub(super) async fn open(url: &str) -> Result<Pool, StoreError> {
-    // tokio-postgres's own words may repeat the URL, and with it a password.
-    let mut config: Config = url.parse().map_err(|_| {
-        StoreError::Unavailable("its URL is not of the form postgres://USER@HOST/NAME".into())
-    })?;
-    if config.get_password().is_none()
-        && let Ok(password) = std::env::var("PGPASSWORD")
-    {
-        config.password(password);
-    }
+    let Place { mut config, trust } = place::read(url, Surroundings::of_process())?;
     config.application_name("shelltrack").connect_timeout(Duration::from_millis(CONNECT_MS));
     config.options(format!("-c statement_timeout={STATEMENT_MS} -c synchronous_commit=on"));
-    let manager =
-        Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let manager = Manager::from_config(
+        config,
+        tls::connector(&trust)?,
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
     let wait = Some(Duration::from_millis(CONNECT_MS));
     let pool = Pool::builder(manager)
         .max_size(CONNECTIONS_MAX)
@@ -101,12 +97,27 @@ async fn schema(client: &Object) -> Result<Option<i64>, StoreError> {
     }
 }
 
+/// Why no server answers. Of TLS it is told what was wrong: certificates are no secret.
+fn unreached(error: &tokio_postgres::Error) -> String {
+    let mut cause = std::error::Error::source(error);
+    while let Some(current) = cause {
+        if let Some(io) = current.downcast_ref::<std::io::Error>()
+            && let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            return format!("its server's certificate is not accepted: {tls}");
+        }
+        cause = current.source();
+    }
+    match error.to_string().starts_with("error performing TLS handshake") {
+        true => "its server does not offer TLS; sslmode asks for it".into(),
+        false => "its server cannot be reached".into(),
+    }
+}
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         tracing::debug!(%error, "PostgreSQL reports an error");
-        let Some(code) = error.code() else {
-            return Self::Unavailable("its server cannot be reached".into());
-        };
+        let Some(code) = error.code() else { return Self::Unavailable(unreached(&error)) };
         let busy = [
             SqlState::T_R_SERIALIZATION_FAILURE,
             SqlState::T_R_DEADLOCK_DETECTED,

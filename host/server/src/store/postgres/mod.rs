@@ -1,12 +1,15 @@
 //! The engine for fleets: a PostgreSQL database, or one that speaks its language.
 //!
-//! `connect` opens and migrates, `rows` holds the SQL of one session, `questions` that of many. Servers hold
+//! `place` reads the URL, `tls` judges certificates, `connect` opens and migrates, `rows` holds the SQL of one
+//! session, `questions` that of many. Servers hold
 //! no state: any number of them may share a database, and PostgreSQL groups their commits. Whatever is
 //! asked may be asked twice, so a connection that broke off is simply replaced.
 
 mod connect;
+mod place;
 mod questions;
 mod rows;
+mod tls;
 
 #[cfg(test)]
 mod tests;

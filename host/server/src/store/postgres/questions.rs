@@ -4,8 +4,8 @@ use deadpool_postgres::Object;
 use futures_util::TryStreamExt;
 use tokio_postgres::types::ToSql;
 
+use super::super::row::{COLUMNS, read_record};
 use super::super::{Counts, Cursor, Filter, ListQuery, Page, Renewal, StoreError, Tally};
-use super::rows::{COLUMNS, read_record};
 use crate::records::{State, now_us};
 
 /// Metadata of one part of a list: an answer holds it twice, as structure and as escaped text, and with

@@ -1,24 +1,18 @@
 //! The SQL of one session: rows in, records out.
 
 use deadpool_postgres::{GenericClient, Object};
-use serde_json::{Map, Value};
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
+use super::super::row::{COLUMNS, Columns, read_record};
 use super::super::{Ending, Import, LEASE_UNRENEWED_US, StoreError, StoredStart};
 use super::questions;
-use crate::records::{
-    ADMIN_SHELL, SessionRecord, State, duration_seconds, exit_reason_name, merged_metadata, now_us, rfc3339,
-};
+use crate::records::{ADMIN_SHELL, SessionRecord, State, exit_reason_name, now_us};
 use crate::session_id::{entropy, session_id};
 
 /// How often a new suffix is drawn when an id is taken. One collision is already improbable.
 const ID_ATTEMPTS_MAX: u32 = 8;
-
-pub(super) const COLUMNS: &str = "id, session_id, session_type, component_name, shell_type, start_us, end_us, pid, username, \
-     hostname, python_version, platform, working_directory, metadata, end_metadata, state, exit_status, \
-     exit_reason, correlation_id, event_id, owner, last_seen_us, archived_us, home, end_event_id";
 
 /// Inserts a start, or finds the session its event already made.
 pub(super) async fn insert_start(
@@ -185,40 +179,14 @@ pub(super) async fn show(client: &Object, id: &str) -> Result<Option<SessionReco
     client.query_opt(&statement, &[&id]).await?.as_ref().map(read_record).transpose()
 }
 
-pub(super) fn read_record(row: &Row) -> Result<SessionRecord, StoreError> {
-    let start_us: i64 = row.try_get("start_us")?;
-    let end_us: Option<i64> = row.try_get("end_us")?;
-    let duration = end_us.and_then(|end_us| duration_seconds(start_us, end_us));
-    let last_seen_us: Option<i64> = row.try_get("last_seen_us")?;
-    Ok(SessionRecord {
-        session_id: row.try_get("session_id")?,
-        session_type: row.try_get("session_type")?,
-        component_name: row.try_get("component_name")?,
-        shell_type: row.try_get("shell_type")?,
-        start_time: rfc3339(start_us).ok_or(StoreError::Corrupt)?,
-        end_time: end_us.map(|end_us| rfc3339(end_us).ok_or(StoreError::Corrupt)).transpose()?,
-        duration_seconds: duration,
-        pid: u32::try_from(row.try_get::<_, i64>("pid")?).map_err(|_| StoreError::Corrupt)?,
-        username: row.try_get("username")?,
-        hostname: row.try_get("hostname")?,
-        python_version: row.try_get("python_version")?,
-        platform: row.try_get("platform")?,
-        working_directory: row.try_get("working_directory")?,
-        metadata: merged_metadata(object(row.try_get("metadata")?)?, object(row.try_get("end_metadata")?)?),
-        state: State::from_name(row.try_get("state")?).ok_or(StoreError::Corrupt)?,
-        exit_status: row.try_get("exit_status")?,
-        exit_reason: row.try_get("exit_reason")?,
-        correlation_id: row.try_get("correlation_id")?,
-        event_id: row.try_get("event_id")?,
-        clock_skew: end_us.is_some() && duration.is_none(),
-        last_seen_at: rfc3339(last_seen_us.unwrap_or(start_us)).ok_or(StoreError::Corrupt)?,
-        owner: row.try_get("owner")?,
-        archived_at: row.try_get::<_, Option<i64>>("archived_us")?.and_then(rfc3339),
-        home: row.try_get("home")?,
-        end_event_id: row.try_get("end_event_id")?,
-    })
-}
+impl Columns for Row {
+    fn text(&self, column: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.try_get(column)?)
+    }
 
-fn object(text: Option<&str>) -> Result<Map<String, Value>, StoreError> {
-    text.map_or(Ok(Map::new()), |text| serde_json::from_str(text).map_err(|_| StoreError::Corrupt))
+    /// PostgreSQL tells sizes apart; an INTEGER is no BIGINT.
+    fn integer(&self, column: &str) -> Result<Option<i64>, StoreError> {
+        let small = || Ok::<_, tokio_postgres::Error>(self.try_get::<_, Option<i32>>(column)?.map(i64::from));
+        Ok(self.try_get(column).or_else(|_| small())?)
+    }
 }

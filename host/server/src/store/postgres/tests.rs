@@ -79,3 +79,48 @@ async fn errors_repeat_no_url_and_no_password() {
         assert!(!told.contains("very-secret") && told.contains("session database"), "{told}");
     }
 }
+
+/// Whether that URL can be opened; if not, why.
+async fn opened(url: &str) -> Result<(), String> {
+    PostgresStore::open(url).await.map(drop).map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn connections_are_encrypted_and_servers_verified_as_the_url_wants_it() {
+    let Some(postgres) = Postgres::start_with_tls() else { return };
+    let url = postgres.database();
+    let file = |name| postgres.certificate(name);
+    let at = |host: &str, parameters: String| postgres.over_tcp(&url, host, &parameters);
+    let store = open(&at("localhost", "sslmode=require".into())).await;
+    store.track_start(start("e1"), None).await.unwrap();
+    let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                     WHERE application_name = 'shelltrack'";
+    assert_eq!(postgres.psql(&url, encrypted), "t");
+
+    for trusted in ["ca.pem", "server.pem"] {
+        let verified = format!("sslmode=verify-full&sslrootcert={}", file(trusted));
+        opened(&at("localhost", verified.clone())).await.unwrap();
+        let elsewhere = opened(&at("127.0.0.1", verified)).await.unwrap_err();
+        assert!(elsewhere.contains("certificate"), "{elsewhere}");
+    }
+    for untrusted in [
+        format!("sslmode=verify-full&sslrootcert={}", file("other.pem")),
+        format!("sslmode=require&sslrootcert={}", file("other.pem")),
+        "sslmode=verify-full".into(),
+    ] {
+        let refused = opened(&at("localhost", untrusted)).await.unwrap_err();
+        assert!(refused.contains("certificate"), "{refused}");
+    }
+    let missing =
+        opened(&at("localhost", "sslmode=require&sslrootcert=%2Fnowhere".into())).await.unwrap_err();
+    assert!(missing.contains("sslrootcert") && !missing.contains("nowhere"), "{missing}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_spoken_with_in_clear_when_tls_is_wanted() {
+    let Some(postgres) = Postgres::start() else { return };
+    let url = postgres.database();
+    opened(&url).await.unwrap();
+    let refused = opened(&format!("{url}?sslmode=require")).await.unwrap_err();
+    assert!(refused.contains("TLS"), "{refused}");
+}

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, named_params};
 
+use super::super::row::COLUMNS;
 use super::super::{Renewal, StoreError};
 
 /// Gives open sessions a new lease from `now_us` on; the ids of those that got one, in the order given.
@@ -49,6 +50,24 @@ pub(super) fn expire(connection: &Connection, now_us: i64) -> Result<(), StoreEr
              WHERE state = 'active' AND lease_until_us < ?1",
         )?
         .execute([now_us])?;
+    Ok(())
+}
+
+/// For a connection that may change nothing: lets its questions see such sessions as lost. They ask a view of
+/// its own, which SQLite finds before the table of the same name.
+pub(super) fn show_expired(connection: &Connection, now_us: i64) -> Result<(), StoreError> {
+    let is_expired = format!("(state = 'active' AND lease_until_us < {now_us})");
+    let seen = COLUMNS.split(", ").map(|column| match column {
+        "state" => format!("iif({is_expired}, 'lost', state) AS state"),
+        "end_us" => {
+            format!("iif({is_expired}, max(start_us, coalesce(last_seen_us, start_us)), end_us) AS end_us")
+        }
+        "exit_reason" => format!("iif({is_expired}, 'expired', exit_reason) AS exit_reason"),
+        column => column.to_owned(),
+    });
+    let columns = seen.collect::<Vec<_>>().join(", ");
+    connection.pragma_update(None, "temp_store", "MEMORY")?; // it makes no file
+    connection.execute_batch(&format!("CREATE TEMP VIEW sessions AS SELECT {columns} FROM main.sessions"))?;
     Ok(())
 }
 

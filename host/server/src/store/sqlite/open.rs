@@ -14,7 +14,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::super::StoreError;
+use super::leases::show_expired;
 use super::migrate::{Schema, inspect, migrate, newest_version};
+use crate::records::now_us;
 
 /// How long to wait for another process's lock: longer than any group of commits on a busy disk, shorter
 /// than what clients allow a call (15 s).
@@ -96,7 +98,10 @@ pub(super) fn open_foreign(path: &Path, is_still: bool) -> Result<Option<Connect
     match inspect(&connection)? {
         Schema::Empty => Ok(None),
         Schema::Version(found) if found < newest_version() => Err(StoreError::OlderSchema { found }),
-        Schema::Version(_) => Ok(Some(connection)),
+        Schema::Version(_) => {
+            show_expired(&connection, now_us())?;
+            Ok(Some(connection))
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
 
+use super::super::row::{COLUMNS, read_record};
 use super::super::{Counts, Cursor, Filter, ListQuery, Page, StoreError, Tally};
-use super::rows::{COLUMNS, read_record};
 use crate::records::State;
 
 /// Metadata of one part of a list: an answer holds it twice, as structure and as escaped text, and with

@@ -1,21 +1,15 @@
 //! The SQL of one session: rows in, records out. No transactions, no files.
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
-use serde_json::{Map, Value};
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
 
+use super::super::row::{COLUMNS, Columns, read_record};
 use super::super::{Ending, Import, LEASE_UNRENEWED_US, StoreError, StoredStart};
-use crate::records::{
-    ADMIN_SHELL, SessionRecord, State, duration_seconds, exit_reason_name, merged_metadata, now_us, rfc3339,
-};
+use crate::records::{ADMIN_SHELL, SessionRecord, State, exit_reason_name, now_us};
 use crate::session_id::{entropy, session_id};
 
 /// How often a new suffix is drawn when an id is taken. One collision is already improbable.
 const ID_ATTEMPTS_MAX: u32 = 8;
-
-pub(super) const COLUMNS: &str = "id, session_id, session_type, component_name, shell_type, start_us, end_us, pid, username, \
-     hostname, python_version, platform, working_directory, metadata, end_metadata, state, exit_status, \
-     exit_reason, correlation_id, event_id, owner, last_seen_us, archived_us, home, end_event_id";
 
 /// Inserts a start, or finds the session its event already made.
 pub(super) fn insert_start(
@@ -177,44 +171,12 @@ pub(super) fn show(connection: &Connection, id: &str) -> Result<Option<SessionRe
     one(connection, &sql, id)
 }
 
-pub(super) fn read_record(row: &Row<'_>) -> Result<SessionRecord, StoreError> {
-    let start_us: i64 = row.get("start_us")?;
-    let end_us: Option<i64> = row.get("end_us")?;
-    let duration = end_us.and_then(|end_us| duration_seconds(start_us, end_us));
-    Ok(SessionRecord {
-        session_id: row.get("session_id")?,
-        session_type: row.get("session_type")?,
-        component_name: row.get("component_name")?,
-        shell_type: row.get("shell_type")?,
-        start_time: rfc3339(start_us).ok_or(StoreError::Corrupt)?,
-        end_time: end_us.map(|end_us| rfc3339(end_us).ok_or(StoreError::Corrupt)).transpose()?,
-        duration_seconds: duration,
-        pid: row.get("pid")?,
-        username: row.get("username")?,
-        hostname: row.get("hostname")?,
-        python_version: row.get("python_version")?,
-        platform: row.get("platform")?,
-        working_directory: row.get("working_directory")?,
-        metadata: merged_metadata(object(row.get("metadata")?)?, object(row.get("end_metadata")?)?),
-        state: State::from_name(row.get_ref("state")?.as_str().map_err(|_| StoreError::Corrupt)?)
-            .ok_or(StoreError::Corrupt)?,
-        exit_status: row.get("exit_status")?,
-        exit_reason: row.get("exit_reason")?,
-        correlation_id: row.get("correlation_id")?,
-        event_id: row.get("event_id")?,
-        clock_skew: end_us.is_some() && duration.is_none(),
-        last_seen_at: rfc3339(row.get::<_, Option<i64>>("last_seen_us")?.unwrap_or(start_us))
-            .ok_or(StoreError::Corrupt)?,
-        owner: row.get("owner")?,
-        archived_at: row.get::<_, Option<i64>>("archived_us")?.and_then(rfc3339),
-        home: row.get("home")?,
-        end_event_id: row.get("end_event_id")?,
-    })
-}
+impl Columns for Row<'_> {
+    fn text(&self, column: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.get(column)?)
+    }
 
-fn object(text: Option<String>) -> Result<Map<String, Value>, StoreError> {
-    match text {
-        Some(text) => serde_json::from_str(&text).map_err(|_| StoreError::Corrupt),
-        None => Ok(Map::new()),
+    fn integer(&self, column: &str) -> Result<Option<i64>, StoreError> {
+        Ok(self.get(column)?)
     }
 }

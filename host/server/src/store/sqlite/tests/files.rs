@@ -210,3 +210,30 @@ async fn a_damaged_database_does_not_pass_the_check() {
     };
     assert!(verdict.is_err(), "{verdict:?}");
 }
+
+#[tokio::test]
+async fn a_read_only_store_shows_a_session_whose_lease_has_run_out_as_lost_and_changes_nothing() {
+    use crate::records::State;
+    use crate::store::{Filter, Renewal};
+
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let expired = store.track_start(start("e1"), None).await.unwrap().session_id;
+    let open = store.track_start(start("e2"), None).await.unwrap().session_id;
+    let seen_us = crate::store::promises::START_US + 7_000_000;
+    let renewal = Renewal { session_ids: vec![expired.clone()], seen_us, lease_us: -1, owner: None };
+    store.renew(renewal).await.unwrap();
+    drop(store);
+    let before = fs::read(&fixture.path).unwrap();
+    let reader = ReadOnlySqliteStore::open(&fixture.path).unwrap();
+    let lost = reader.show(expired.clone()).await.unwrap().unwrap();
+    assert_eq!((lost.state, lost.exit_reason.as_deref()), (State::Lost, Some("expired")));
+    assert_eq!(lost.duration_seconds, Some(7.0));
+    assert_eq!(reader.show(open.clone()).await.unwrap().unwrap().state, State::Active);
+    assert_eq!(reader.counts().await.unwrap(), Counts { total: 2, active: 1 });
+    let active = Filter { state: Some(State::Active), ..Filter::default() };
+    let listed = reader.list(ListQuery { filter: active, ..query(10) }).await.unwrap().records;
+    assert_eq!(listed.iter().map(|record| &record.session_id).collect::<Vec<_>>(), [&open]);
+    assert_eq!(fs::read(&fixture.path).unwrap(), before);
+    assert_eq!(fixture.files().len(), 1, "{:?}", fixture.files());
+}
