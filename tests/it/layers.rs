@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shelltrack_tests::binary::cargo_metadata as metadata;
 use shelltrack_tests::cargo_metadata::{DependencyKind, Package};
+use shelltrack_tests::{BOUND, run_bounded};
 
 /// The crates from bottom to top. A crate may use what stands before it; those of one row stand beside
 /// each other and do not know each other. The harness of the tests drives the binary from outside: it uses none.
@@ -111,4 +112,33 @@ fn crash_points_are_compiled_into_tests_only() {
             assert!(!asks, "the feature {name} of {} asks for it", package.name);
         }
     }
+}
+
+/// What `cargo install` and `cargo build` resolve, as cargo itself tells: without what only tests ask for.
+#[test]
+fn what_people_build_has_no_crash_points() {
+    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.current_dir(shelltrack_tests::binary::repository());
+    cargo.args(["tree", "--locked", "--offline", "-p", "shelltrack", "--edges", "normal,build"]);
+    let told =
+        run_bounded(cargo.args(["--prefix", "none", "--format", "{lib} [{f}]"]), BOUND).expect(0).stdout;
+    let tracker = told.lines().find(|line| line.starts_with("shelltrack_tracker "));
+    assert_eq!(
+        tracker,
+        Some("shelltrack_tracker []"),
+        "the crate as people get it, with its features: {told}"
+    );
+    assert!(!told.contains("crash-points"), "{told}");
+}
+
+/// `./try` looks for this name in the program it built; that it would find it is shown here.
+#[test]
+fn crash_points_can_be_told_from_a_program_by_their_name() {
+    let script = std::fs::read_to_string(shelltrack_tests::binary::repository().join("try")).unwrap();
+    assert!(script.contains("grep -q SHELLTRACK_CRASH_AT \"$shelltrack\""), "it looks for it");
+    let mut grep = std::process::Command::new("grep");
+    let grep = grep.args(["-q", "SHELLTRACK_CRASH_AT"]).arg(shelltrack_tests::binary::shelltrack());
+    let has_points = run_bounded(grep, BOUND).status == 0;
+    let is_for_tests = std::env::var_os("SHELLTRACK_TEST_BIN").is_none();
+    assert_eq!(has_points, is_for_tests, "the tests' program has crash points, and no other");
 }

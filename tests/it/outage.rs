@@ -3,9 +3,10 @@
 //! These take as long as a breaker stays open (60 s and some jitter): it is the real one.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use shelltrack_tests::{FakeSessionBuddy, Home, Server};
+use shelltrack_tests::{Answer, FakeSessionBuddy, Home, Server};
 
 /// Shells that come and go meanwhile.
 const SHELLS: usize = 20;
@@ -96,4 +97,48 @@ fn a_shell_opened_before_the_outage_and_closed_in_it_ends_properly() {
     let records = home.sessions();
     assert_eq!(records.len(), 1, "{records:#?}");
     records[0].check_ended(0);
+}
+
+#[track_caller]
+fn check_wait_is_respected(status: u16) {
+    let fake = FakeSessionBuddy::start();
+    let home = Home::with_config(&fake.config());
+    fake.answer_next([Answer::Http(status, &[("Retry-After", "6")])]);
+    let began = Instant::now();
+    home.run(&["true"]).expect(0);
+    // A person waits, and asks for another try every other second.
+    home.flush();
+    assert!(began.elapsed() >= Duration::from_secs(6), "{:?}", began.elapsed());
+    let starts = fake.calls().into_iter().filter(|call| call.tool == "track_session_start").count();
+    assert_eq!(starts, 2, "one that is put off, and one when it is time");
+    assert_eq!(fake.accepted("track_session_end").len(), 1);
+}
+
+#[test]
+fn a_flush_asks_a_busy_server_no_sooner_than_it_wants_to_be_asked() {
+    check_wait_is_respected(429);
+    check_wait_is_respected(503);
+}
+
+#[test]
+fn a_flush_says_which_server_it_waits_for() {
+    let mut server = Server::start();
+    let home = Home::with_config(&server.config());
+    server.stop();
+    home.run(&["true"]).expect(0);
+    let told = home.shelltrack(&["flush", "--timeout", "10"]).expect(1).stderr;
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(lines[0].contains("http://127.0.0.1") && lines[0].ends_with("still trying"), "{told}");
+    assert!(lines[1].contains("of 2 events 2 still wait"), "{told}");
+}
+
+#[test]
+fn a_flush_does_not_wait_for_what_no_waiting_helps() {
+    let fake = FakeSessionBuddy::with_tools(&["search_reflections"]);
+    let home = Home::with_config(&fake.config());
+    home.run(&["true"]).expect(0);
+    let told = home.shelltrack(&["flush"]).expect(1).stderr;
+    assert!(told.contains(&fake.url()) && told.contains("track_session_start"), "{told}");
+    assert_eq!(home.status()["queued"], 2, "they wait on");
 }

@@ -213,3 +213,27 @@ fn every_file_of_the_spool_is_private() {
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{}", path.display());
     }
 }
+
+#[test]
+fn a_directory_that_was_deleted_is_recorded_by_the_name_it_had() {
+    let home = Home::new();
+    let program = shelltrack_tests::binary::shelltrack().display();
+    let script = format!(
+        "mkdir gone && cd gone && rmdir ../gone || exit 99
+         '{program}' run --component wrapped -- false && exit 98
+         key=$('{program}' start --component told --pid $$) && '{program}' end \"$key\" --exit-status 6"
+    );
+    let ran = shelltrack_tests::run_bounded(home.command("sh").args(["-c", &script]), BOUND).expect(0);
+    assert_eq!(ran.stderr, "", "nobody is told: a shell may be where it likes");
+    home.flush();
+    let records = home.sessions();
+    assert_eq!(records.len(), 2, "{records:#?}");
+    records.iter().zip([6, 1]).for_each(|(record, status)| record.check_ended(status));
+    if cfg!(target_os = "linux") {
+        let gone = home.work().join("gone");
+        assert!(
+            records.iter().all(|record| record.text("working_directory") == gone.to_str().unwrap()),
+            "{records:#?}"
+        );
+    }
+}

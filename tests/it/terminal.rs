@@ -115,3 +115,30 @@ fn the_terminal_itself_is_in_the_record() {
     home.flush();
     assert_eq!(home.sessions()[0].0["metadata"]["origin"]["tty"], tty.trim_end());
 }
+
+#[test]
+fn in_a_narrow_terminal_nothing_is_wider_than_it_and_nothing_is_missing() {
+    let home = Home::new();
+    home.run(&["sh", "-c", "exit 7"]).expect(7);
+    home.flush();
+    let Some(terminal) = open(&home) else { return };
+    terminal.resize(40, 24);
+    terminal.type_line(&format!("ln -s '{}' s", shelltrack().display()));
+    terminal.wait_for_prompts(2);
+    terminal.type_line("clear; stty size; ./s list-sessions 2> /dev/null");
+    terminal.wait_for("the session", |text| text.contains("delivered"));
+    let text = terminal.text();
+    let shown: Vec<&str> = text.lines().skip_while(|line| *line != "24 40").skip(1).collect();
+    let id = home.sessions()[0].id().to_owned();
+    assert_eq!(shown.first(), Some(&id.as_str()), "{text}");
+    assert!(shown.iter().all(|line| line.chars().count() <= 40), "{text}");
+    let flowing: Vec<&str> = shown.iter().map(|line| line.trim()).collect();
+    assert!(flowing.join(" ").contains("state ended, component mahavishnu"), "{text}");
+    assert!(flowing.join(" ").contains("exit 7, delivery delivered"), "{text}");
+
+    // COLUMNS has the last word; a pipe gets all of it in one line.
+    terminal.type_line("clear; COLUMNS=400 ./s list-sessions");
+    terminal.wait_for("the table", |text| text.contains("SESSION"));
+    terminal.type_line("clear; COLUMNS=20 ./s list-sessions | wc -l");
+    terminal.wait_for_line("2");
+}

@@ -1,12 +1,13 @@
 //! A home of its own for a test: directories, environment, and whatever runs in it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Signal, geteuid};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,11 +22,16 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// More than any test makes: `--limit` so that no list is cut.
 const LIMIT_ALL: &str = "1000";
 
+/// A user who owns nothing.
+const NOBODY: u32 = 65_534;
+
 /// A user's home, made for one test and removed after it.
 pub struct Home {
     directory: TempDir,
     /// Further environment of every command.
     environment: Vec<(String, String)>,
+    /// The user whose home it is, where that is not the one who runs the tests.
+    user: Option<u32>,
 }
 
 impl Default for Home {
@@ -38,7 +44,7 @@ impl Home {
     /// An empty home.
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("shelltrack-test-").tempdir().unwrap();
-        let home = Self { directory, environment: Vec::new() };
+        let home = Self { directory, environment: Vec::new(), user: None };
         for room in ["config", "data", "state", "cache", "run", "work"] {
             fs::create_dir(home.path().join(room)).unwrap();
         }
@@ -52,6 +58,21 @@ impl Home {
         let home = Self::new();
         home.configure(toml);
         home
+    }
+
+    /// A home of a user for whom permissions mean something: as root another one's. `None` where that one
+    /// may not run the program.
+    pub fn unprivileged() -> Option<Self> {
+        let mut home = Self::new();
+        if geteuid().is_root() {
+            home.user = Some(NOBODY);
+            let rooms = fs::read_dir(home.path()).unwrap().map(|room| room.unwrap().path());
+            for path in rooms.chain([home.path().to_owned()]) {
+                chown(path, home.user, home.user).unwrap();
+            }
+        }
+        let allowed = home.shelltrack_command(&["--version"]).output().is_ok_and(|ran| ran.status.success());
+        allowed.then_some(home)
     }
 
     /// Writes the configuration file.
@@ -91,6 +112,9 @@ impl Home {
             command.env(name, self.path().join(room));
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
     }
 

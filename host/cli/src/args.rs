@@ -81,7 +81,10 @@ Examples:
 
 const FLUSH_EXAMPLES: &str = "\
 A server that was left alone after failures is tried at once, unless it asked for more time or its breaker \
-is held open by hand.
+is held open by hand. What is waited for is told on stderr. Without --timeout the wait ends when everything \
+is delivered or given up, and when waiting is in vain: every server that events wait for has its breaker held \
+open by hand, or refuses us or lacks the tracking tools for 30 seconds. A server that does not answer is waited \
+for.
 
 Exit status: 0 when all was delivered; 1 when something still waits or was given up.
 

@@ -9,6 +9,7 @@ mod config;
 mod config_file;
 mod embedded;
 mod failure;
+mod layout;
 mod output;
 mod places;
 mod plugin;

@@ -4,18 +4,15 @@
 use std::io::{self, Write};
 
 use chrono::{DateTime, SecondsFormat};
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
 use crate::failure::Failure;
+pub(crate) use crate::layout::{lines, table};
 use crate::session::{Delivery, Record};
 
 /// What stands where nothing is known.
-const NOTHING_KNOWN: &str = "-";
-/// Longest cell of a table: a server must not push the other columns out of sight.
-const CELL_SCALARS_MAX: usize = 80;
+pub(crate) const NOTHING_KNOWN: &str = "-";
 
 /// Writes lines to stdout.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
@@ -92,21 +89,9 @@ pub(crate) fn sessions_table(records: &[Record]) -> String {
     table(header, rows)
 }
 
-/// A table, one line for each row; empty cells say that nothing is known.
-pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header);
-    for row in rows {
-        table.add_row(row.map(|text| cell(Some(&text))));
-    }
-    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
-    lines.concat()
-}
-
 /// One session as lines of name and value.
 pub(crate) fn session_lines(record: &Record) -> String {
-    let text = |value: &Option<String>| cell_of_any_length(value.as_ref());
+    let text = |value: &Option<String>| cell(value.as_ref());
     let rows = [
         ("session", text(&record.session_id)),
         ("type", text(&record.session_type)),
@@ -132,12 +117,6 @@ pub(crate) fn session_lines(record: &Record) -> String {
     lines(&rows)
 }
 
-/// Lines of name and value.
-pub(crate) fn lines(rows: &[(&str, String)]) -> String {
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{name:width$}  {}\n", terminal_safe(value))).collect()
-}
-
 /// RFC 3339 in UTC of milliseconds since 1970.
 pub(crate) fn time_of_ms(ms: u64) -> String {
     let time = i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis);
@@ -145,14 +124,6 @@ pub(crate) fn time_of_ms(ms: u64) -> String {
 }
 
 fn cell(value: Option<&String>) -> String {
-    let text = cell_of_any_length(value);
-    if text.chars().count() <= CELL_SCALARS_MAX {
-        return text;
-    }
-    text.chars().take(CELL_SCALARS_MAX - 1).chain(['…']).collect()
-}
-
-fn cell_of_any_length(value: Option<&String>) -> String {
     let text = value.map(|value| terminal_safe(value)).filter(|text| !text.is_empty());
     text.unwrap_or_else(|| NOTHING_KNOWN.to_owned())
 }
@@ -258,7 +229,6 @@ mod tests {
             assert!(!text.chars().any(|c| is_steering(c) && c != '\n'), "{text:?}");
             assert!(text.contains("a[2Jb31mcde"), "{text:?}");
         }
-        assert_eq!(sessions_table(&[record]).lines().count(), 2);
     }
 
     #[test]
@@ -272,12 +242,6 @@ mod tests {
     #[test]
     fn an_empty_list_is_an_empty_array() {
         assert_eq!(json(&Vec::<u8>::new()).unwrap(), "[]\n");
-    }
-
-    #[test]
-    fn a_long_cell_is_cut() {
-        let text = cell(Some(&"x".repeat(500)));
-        assert_eq!((text.chars().count(), text.chars().last()), (CELL_SCALARS_MAX, Some('…')));
     }
 
     #[test]

@@ -12,6 +12,11 @@ pub(crate) fn exists(pid: u32) -> bool {
 /// What the process is called; empty when that cannot be found.
 #[cfg(target_os = "linux")]
 pub(crate) fn name_of(pid: u32) -> String {
+    // A container may be given the machine's `/proc`: there the same number is somebody else.
+    let own = std::fs::read_link("/proc/self").unwrap_or_default();
+    if own.as_os_str() != std::process::id().to_string().as_str() {
+        return String::new();
+    }
     let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     String::from_utf8_lossy(&name).trim_end().to_owned()
 }

@@ -1,14 +1,16 @@
 //! Waiting until everything accepted so far is delivered.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::agent::nudge;
-use crate::spool::{Kind, Seen, watch_new};
-use crate::{Error, Tracker};
+use crate::agent::{OpenSession, nudge};
+use crate::spool::{Envelope, Kind, Seen, Spool, watch_new};
+use crate::{Error, TargetStatus, Tracker};
 
 /// How often a flush looks, besides being told: a notification may be lost.
 const FLUSH_LOOK: Duration = Duration::from_millis(250);
@@ -24,18 +26,54 @@ pub struct FlushReport {
     pub delivered: u64,
     /// Of those, dead letters.
     pub dead: u64,
-    /// Of those, still waiting when time was up.
+    /// Of those, still waiting when it ended.
     pub remaining: u64,
 }
 
+/// What a flush still waits for.
+pub struct Waiting<'a> {
+    tracker: &'a Tracker,
+    events: &'a [(Uuid, Kind)],
+    /// How many events.
+    pub remaining: u64,
+    /// For how long their number has not changed.
+    pub unchanged_for: Duration,
+}
+
+impl Waiting<'_> {
+    /// The servers they are for, as the agent last saw them. Reads a file for each event.
+    #[must_use]
+    pub fn targets(&self) -> Vec<TargetStatus> {
+        let spool = &self.tracker.spool;
+        let keys: BTreeSet<Uuid> = self.events.iter().map(|(key, _)| *key).collect();
+        let target_of = |key: Uuid| {
+            let known = OpenSession::load(spool, key).ok().flatten().map(|session| session.target);
+            known.or_else(|| {
+                let start = Spool::read_json::<Envelope>(&spool.event_path(key, Kind::Start)).ok()??;
+                Some(start.opened?.target)
+            })
+        };
+        let mut targets = Vec::new();
+        for target in keys.into_iter().filter_map(target_of) {
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        targets.iter().map(|target| TargetStatus::load(spool, target).as_ordered(spool)).collect()
+    }
+}
+
 impl Tracker {
-    /// Waits until everything accepted so far is delivered, or `timeout` is over; a target that was
-    /// left alone after failures is tried again at once. `progress` is told
-    /// how many events still wait, whenever that changes.
+    /// Waits until everything accepted so far is delivered, `timeout` is over, or `watch` breaks off; a
+    /// target that was left alone after failures is tried again at once. `watch` is told what still waits,
+    /// whenever that changes and some times a second.
+    ///
+    /// # Errors
+    /// [`Error::Spool`] when the spool cannot be read.
     pub fn flush(
         &self,
         timeout: Option<Duration>,
-        mut progress: impl FnMut(u64),
+        mut watch: impl FnMut(&Waiting<'_>) -> ControlFlow<()>,
     ) -> Result<FlushReport, Error> {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let (seen, news) = mpsc::channel();
@@ -46,10 +84,9 @@ impl Tracker {
             }
         });
         let mut waiting = self.spool.waiting().map_err(|error| self.unreadable(&error))?;
-        let count = |items: &[(Uuid, Kind)]| u64::try_from(items.len()).unwrap_or(u64::MAX);
         let mut report =
             FlushReport { waiting: count(&waiting), delivered: 0, dead: 0, remaining: count(&waiting) };
-        let (mut woken, mut nudged) = (None::<Instant>, None::<Instant>);
+        let (mut woken, mut nudged, mut changed) = (None::<Instant>, None::<Instant>, Instant::now());
         while !waiting.is_empty() {
             // An agent that was just started needs a moment before it can be seen.
             if woken.is_none_or(|at| at.elapsed() > FLUSH_LOOK) {
@@ -70,18 +107,31 @@ impl Tracker {
                 std::thread::sleep(wait);
             }
             news.try_iter().for_each(drop);
-            waiting.retain(|&(key, kind)| {
-                let there = self.spool.event_path(key, kind).exists();
-                let dead = !there && self.spool.dead_path(key, kind).exists();
-                report.dead += u64::from(dead);
-                report.delivered += u64::from(!there && !dead);
-                there
-            });
+            self.settle(&mut waiting, &mut report);
             if report.remaining != count(&waiting) {
                 report.remaining = count(&waiting);
-                progress(report.remaining);
+                changed = Instant::now();
+            }
+            let (remaining, unchanged_for) = (report.remaining, changed.elapsed());
+            if watch(&Waiting { tracker: self, events: &waiting, remaining, unchanged_for }).is_break() {
+                break;
             }
         }
         Ok(report)
     }
+
+    /// Takes out what waits no more.
+    fn settle(&self, waiting: &mut Vec<(Uuid, Kind)>, report: &mut FlushReport) {
+        waiting.retain(|&(key, kind)| {
+            let there = self.spool.event_path(key, kind).exists();
+            let dead = !there && self.spool.dead_path(key, kind).exists();
+            report.dead += u64::from(dead);
+            report.delivered += u64::from(!there && !dead);
+            there
+        });
+    }
+}
+
+fn count(events: &[(Uuid, Kind)]) -> u64 {
+    u64::try_from(events.len()).unwrap_or(u64::MAX)
 }

@@ -30,7 +30,7 @@ mod tuning;
 pub use agent::AgentCommand;
 pub use dead_letters::DeadLetter;
 pub use error::Error;
-pub use flush::FlushReport;
+pub use flush::{FlushReport, Waiting};
 pub use local::LocalSession;
 pub use orders::BreakerOrder;
 pub use status::{Status, TargetStatus};

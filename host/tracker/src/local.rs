@@ -49,7 +49,10 @@ impl Tracker {
     /// [`Error::Spool`] when it cannot be read.
     pub fn local_sessions(&self) -> Result<Vec<LocalSession>, Error> {
         // First what is over: what is delivered meanwhile is then seen twice rather than never.
-        let past = history::read(&self.spool).map_err(|error| self.unreadable(&error))?;
+        let past = history::read(&self.spool).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the history cannot be read");
+            Vec::new()
+        });
         let mut sessions: BTreeMap<Uuid, (u64, LocalSession)> =
             past.into_iter().map(|past| (past.key, LocalSession::of_past(past))).collect();
         for (key, (accepted_us, mut live)) in self.live_sessions()? {

@@ -55,6 +55,14 @@ impl TargetStatus {
         spool.replace_json(&Self::path(spool, &self.target), self, Part::Status)
     }
 
+    /// As it is once an agent has obeyed: an order that none has obeyed yet counts as if one had.
+    pub(crate) fn as_ordered(mut self, spool: &Spool) -> Self {
+        if let Some(order) = orders::waiting(spool, &self.target) {
+            order.phase_name().clone_into(&mut self.breaker);
+        }
+        self
+    }
+
     fn path(spool: &Spool, target: &Target) -> PathBuf {
         spool.root().join(format!("target-{}.json", target.id()))
     }
@@ -144,19 +152,20 @@ impl Tracker {
         Metrics::now(&self.spool)
     }
 
+    /// Every target known, as the agent last saw it.
     fn targets(&self) -> io::Result<Vec<TargetStatus>> {
         let mut names = self.spool.names(".")?;
         names.retain(|name| name.starts_with("target-") && name.ends_with(".json"));
         names.sort_unstable();
         let read = |name: &String| Spool::read_json(&self.spool.root().join(name)).ok().flatten();
-        let mut targets: Vec<TargetStatus> = names.iter().filter_map(read).collect();
-        for target in &mut targets {
-            // An order that no agent has obeyed yet counts as if one had.
-            if let Some(order) = orders::waiting(&self.spool, &target.target) {
-                order.phase_name().clone_into(&mut target.breaker);
-            }
-        }
-        Ok(targets)
+        let targets = names.iter().filter_map(read);
+        Ok(targets.map(|target: TargetStatus| target.as_ordered(&self.spool)).collect())
+    }
+
+    /// Whether a person holds the breaker of any target open.
+    #[must_use]
+    pub fn is_any_held_open(&self) -> bool {
+        self.targets().is_ok_and(|targets| targets.iter().any(TargetStatus::is_held_open))
     }
 
     pub(crate) fn unreadable(&self, error: &io::Error) -> Error {

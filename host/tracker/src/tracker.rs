@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
 
 use shelltrack_sandbox::types::{EndContext, ExitReason, Policy, PreparedEvent, StartContext};
 use shelltrack_sandbox::{Error as SandboxError, Sandbox};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use crate::agent::{AgentCommand, ensure};
 use crate::metrics::emissions::{Emission, leave};
 use crate::process::ProcessId;
-use crate::spool::{Envelope, Kind, Opened, Spool};
+use crate::spool::{Envelope, Kind, Opened, Spool, watch_new};
 use crate::{Error, StartLimit, Target, rate};
 
 /// What a tracker needs to know.
@@ -100,6 +101,33 @@ impl Tracker {
             return Err(unknown());
         }
         Ok(Session { tracker: self, key: uuid, key_text: uuid.to_string(), started_at: None })
+    }
+
+    /// As [`Self::session`], for a start that may be on its way: it is given `patience`.
+    pub fn session_soon(&self, key: &str, patience: Duration) -> Result<Session<'_>, Error> {
+        /// Between two looks, besides being told: a notification may be lost.
+        const LOOK: Duration = Duration::from_millis(50);
+        let deadline = Instant::now() + patience;
+        let found = self.session(key);
+        if patience.is_zero() || !matches!(found, Err(Error::UnknownSession(_))) {
+            return found;
+        }
+        let (seen, arrivals) = mpsc::channel();
+        let _watcher = watch_new(&self.spool, move |_| {
+            // Nobody listens any more once it is found.
+            _ = seen.send(());
+        });
+        loop {
+            let found = self.session(key);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !matches!(found, Err(Error::UnknownSession(_))) {
+                return found;
+            }
+            let wait = left.min(LOOK);
+            if arrivals.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
+                std::thread::sleep(wait);
+            }
+        }
     }
 
     /// Refuses a start that is one too many. The ends of accepted starts are never refused.

@@ -3,8 +3,7 @@
 use std::env;
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, getppid};
 use shelltrack_sandbox::Profile;
@@ -20,8 +19,6 @@ use crate::{output, process};
 
 /// How long a start may be on its way when its end is there already; a shell that closes waits no longer.
 const START_ON_ITS_WAY: Duration = Duration::from_secs(1);
-/// Between two looks for such a start.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Records the start and prints the key.
 pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Failure> {
@@ -70,13 +67,7 @@ pub(crate) fn end(config: Option<&Path>, end: &End) -> Result<ExitCode, Failure>
 /// a start is given a moment.
 fn known<'a>(tracker: &'a Tracker, key: &str) -> Result<Session<'a>, Error> {
     let told_by_run = env::var_os("SHELLTRACK_SESSION").is_some_and(|told| told == key);
-    let deadline = Instant::now() + START_ON_ITS_WAY;
-    loop {
-        match tracker.session(key) {
-            Err(Error::UnknownSession(_)) if told_by_run && Instant::now() < deadline => sleep(LOOK_AGAIN),
-            found => return found,
-        }
-    }
+    tracker.session_soon(key, if told_by_run { START_ON_ITS_WAY } else { Duration::ZERO })
 }
 
 fn pid_of(typed: Option<u32>) -> Result<u32, Failure> {

@@ -136,6 +136,15 @@ fn attention(status: &shelltrack_tracker::Status, now: Option<&Probe>, now_ms: u
         if target.is_held_open() {
             told.push(format!("{name}: its breaker is held open by hand; see `shelltrack breaker`"));
         }
+        // The one inside this program may be read, and yet take nothing: its file does not mend itself.
+        let own = matches!(target.target, Target::Embedded { .. });
+        let is_told = target.target == status.target && now.is_some_and(|now| now.error.is_some());
+        if let Some(error) = target.last_error.as_ref().filter(|_| own && !is_told && status.queued > 0)
+            && target.unreachable_since_ms.is_some()
+        {
+            told.push(format!("{name}: {error}"));
+            continue;
+        }
         if answers(&target.target) {
             continue;
         }

@@ -84,6 +84,13 @@ fn a_server_without_the_tracking_tools_is_told_in_one_plain_line() {
 fn our_own_server_is_never_away_for_a_moment() {
     let own = Status { target: Target::Embedded { database: PathBuf::from("/db") }, ..quiet() };
     check(&own, &down(), 0, &["/db"]);
+    // It can be read, and the agent that writes to it cannot open it.
+    let last_error = Some("Permission denied".to_owned());
+    let seen = TargetStatus { target: own.target.clone(), last_error, ..target("http://h/mcp") };
+    let waiting = Status { queued: 1, targets: vec![seen], ..own };
+    check(&waiting, &reached(), 0, &["/db: Permission denied"]);
+    check(&waiting, &down(), 0, &["/db: refused"]);
+    check(&Status { queued: 0, ..waiting }, &reached(), 0, &[]);
 }
 
 #[test]

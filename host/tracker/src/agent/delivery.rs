@@ -12,7 +12,7 @@ use crate::clock::now_us;
 use crate::fault::{self, Act, Part};
 use crate::history::Past;
 use crate::session_buddy::{CallError, SessionBuddy};
-use crate::spool::{Envelope, Kind, Spool, remove};
+use crate::spool::{Envelope, Kind, Spool, is_files_fault, remove};
 
 /// What became of one attempt.
 pub(super) enum Verdict {
@@ -36,8 +36,13 @@ impl Delivery<'_> {
         let spool = &self.shared.spool;
         let stored = |error: io::Error| spool.refusal(&error.to_string());
         let path = spool.event_path(item.key, item.kind);
-        let Some(envelope) = Spool::read_json::<Envelope>(&path).map_err(stored)? else {
-            return Ok(Verdict::Done);
+        let envelope = match Spool::read_json::<Envelope>(&path) {
+            Ok(Some(envelope)) => envelope,
+            Ok(None) => return Ok(Verdict::Done),
+            Err(error) if is_files_fault(&error) => {
+                return Ok(Verdict::Dead(format!("is no event any more: {error}")));
+            }
+            Err(error) => return Err(stored(error)),
         };
         let Some(mut session) = OpenSession::recover(spool, item.key).map_err(stored)? else {
             if item.kind == Kind::Start || spool.dead_path(item.key, Kind::Start).exists() {

@@ -12,7 +12,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -185,12 +185,15 @@ pub(super) fn is_awaited(spool: &Spool) -> io::Result<bool> {
 }
 
 fn try_lock(spool: &Spool, name: &str) -> io::Result<Option<File>> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(spool.root().join(name))?;
+    let path = spool.root().join(name);
+    let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = open().or_else(|error| match error.kind() {
+        // Somebody took the permissions away: it is ours, and without it nothing is ever delivered.
+        io::ErrorKind::PermissionDenied => {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).and_then(|()| open())
+        }
+        _ => Err(error),
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

@@ -11,6 +11,7 @@
 //! | `session` | what is remembered of a session |
 //! | `inferred` | the end of a shell that vanished |
 //! | `dead` | what nobody will take |
+//! | `visits` | what waits in spools of other pid namespaces whose agents are gone |
 
 mod dead;
 mod delivery;
@@ -27,6 +28,7 @@ mod session;
     reason = "a test may fail by panic"
 )]
 mod sim;
+mod visits;
 mod worker;
 
 use std::cell::RefCell;
@@ -42,7 +44,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::ExitReason;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::LocalSet;
 use uuid::Uuid;
 
 pub(crate) use dead::{Letter, discard};
@@ -52,7 +54,7 @@ pub(crate) use session::OpenSession;
 use crate::history::History;
 use crate::metrics::Counting;
 use crate::session_buddy::Embedded;
-use crate::spool::{Kind, Spool, siblings};
+use crate::spool::{Kind, Spool};
 use crate::{Error, Tuning};
 use keeper::Keeper;
 
@@ -258,36 +260,15 @@ pub fn run(options: Options) -> Result<(), Error> {
 }
 
 async fn serve(spool: &Spool, options: &Options, last_seen: Option<Presence>) -> io::Result<()> {
+    let (notes, inbox) = unbounded_channel();
     let visits = Rc::new(());
-    for root in siblings(spool.root()) {
-        visit(root, options, visits.clone());
-    }
-    let (notes, inbox) = unbounded_channel();
+    let others = visits::go_round(spool.root(), options, Rc::downgrade(&visits));
     let shared = Shared::new(spool.clone(), options, notes, false, visits);
-    Keeper::new(Rc::new(shared), inbox, last_seen.map(|presence| presence.seen_ms)).serve().await
-}
-
-/// Delivers what waits in the spool of another pid namespace whose agent is not there: a container that
-/// is gone, as a rule. Leaves as soon as nothing waits, or an agent of that namespace does.
-fn visit(root: PathBuf, options: &Options, visits: Rc<()>) {
-    let visited = Spool::at(root).and_then(|spool| {
-        let lock = lock::try_agent(&spool).map_err(|error| spool.refusal(&error.to_string()))?;
-        Ok(lock.map(|lock| (spool, lock)))
-    });
-    let (spool, lock) = match visited {
-        Ok(Some(found)) => found,
-        Ok(None) => return,
-        Err(error) => return tracing::warn!(%error, "a spool beside this one is left alone"),
-    };
-    let last_seen = Presence::last(&spool).map(|presence| presence.seen_ms);
-    let (notes, inbox) = unbounded_channel();
-    let shared = Rc::new(Shared::new(spool, options, notes, true, Rc::new(())));
-    spawn_local(async move {
-        if let Err(error) = Keeper::new(shared, inbox, last_seen).serve().await {
-            tracing::warn!(%error, "a visit to a spool beside this one ended");
-        }
-        drop((lock, visits));
-    });
+    let keeper = Keeper::new(Rc::new(shared), inbox, last_seen.map(|presence| presence.seen_ms));
+    tokio::select! {
+        served = keeper.serve() => served,
+        never = others => match never {},
+    }
 }
 
 /// Each open session takes a descriptor (its pidfd), and the usual soft limit is 1,024.

@@ -191,6 +191,11 @@ impl Counting {
         self.metrics.targets.entry(target.id()).or_insert_with(|| TargetMetrics::new(target))
     }
 
+    /// Forgets what was counted of a target, by [`Target::id`].
+    pub(crate) fn forget(&mut self, target_id: &str) {
+        self.metrics.targets.remove(target_id);
+    }
+
     pub(crate) fn removed_dead_letters(&mut self, removed: u64) {
         self.metrics.dead_letters_removed += removed;
     }

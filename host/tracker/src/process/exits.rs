@@ -70,6 +70,7 @@ impl Exits {
             self.register();
             let poll = !self.polled.is_empty();
             tokio::select! {
+                biased;
                 () = readable(self.readable.as_ref()) => self.take_told(),
                 () = sleep_until(self.next_poll), if poll => self.look(),
             }

@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::{fs, io};
 
 use rustix::buffer::spare_capacity;
@@ -22,12 +23,25 @@ const DESCRIPTORS_FREE: u64 = 24;
 
 /// What the pid stands for: the beginning is in clock ticks since boot (field 22 of `/proc/PID/stat`).
 pub(crate) fn look_at(pid: u32) -> Look {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => parse_stat(&stat).unwrap_or(Look::Hidden),
+    match told_of(pid, "stat").and_then(|stat| fs::read_to_string(stat).ok()) {
+        Some(stat) => parse_stat(&stat).unwrap_or(Look::Hidden),
         // Not readable is not the same as gone: descriptors run out, and hidepid hides other users'.
-        Err(_) if exists(pid) => Look::Hidden,
-        Err(_) => Look::Gone,
+        None if exists(pid) => Look::Hidden,
+        None => Look::Gone,
     }
+}
+
+/// What the system tells of a process. `None` where there is no `/proc`, or it is that of another pid
+/// namespace (a container that was given the machine's): there the same number is somebody else.
+fn told_of(pid: u32, what: &str) -> Option<PathBuf> {
+    is_proc_ours().then(|| PathBuf::from(format!("/proc/{pid}/{what}")))
+}
+
+fn is_proc_ours() -> bool {
+    static OURS: OnceLock<bool> = OnceLock::new();
+    let own =
+        || fs::read_link("/proc/self").is_ok_and(|own| own == Path::new(&std::process::id().to_string()));
+    *OURS.get_or_init(own)
 }
 
 fn parse_stat(stat: &str) -> Option<Look> {
@@ -64,19 +78,25 @@ pub(crate) fn is_namespace_gone(inode: u64) -> bool {
     }
     let Ok(processes) = fs::read_dir("/proc") else { return false };
     let me = rustix::process::geteuid().as_raw();
-    let pids = processes
-        .flatten()
-        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
-    pids.map(|entry| entry.path()).all(|process| match fs::metadata(process.join("ns/pid")) {
-        Ok(namespace) => namespace.st_ino() != inode,
-        // One that has just ended, or another user's: our sessions' shells are ours.
-        Err(_) => fs::metadata(&process).map_or(true, |process| process.st_uid() != me),
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.map(|pid: u32| (pid, PathBuf::from(format!("/proc/{pid}")))).all(|(pid, process)| {
+        match fs::metadata(process.join("ns/pid")) {
+            Ok(namespace) => namespace.st_ino() != inode,
+            // The first process is in the first namespace, also where it lets nobody look.
+            Err(_) if pid == 1 => true,
+            // One that has ended, if only nobody has taken note of it yet, or another user's: our sessions'
+            // shells are ours.
+            Err(_) => {
+                look_at(pid) == Look::Gone
+                    || fs::metadata(&process).map_or(true, |process| process.st_uid() != me)
+            }
+        }
     })
 }
 
 /// Working directory of the process.
 pub(crate) fn cwd_of(pid: u32) -> Option<PathBuf> {
-    let link = format!("/proc/{pid}/cwd");
+    let link = told_of(pid, "cwd")?;
     let path = fs::read_link(&link).ok()?;
     // The kernel marks a directory that was removed; the mark is no part of its name.
     if fs::metadata(&link).is_ok_and(|directory| directory.st_nlink() == 0) {
@@ -89,13 +109,13 @@ pub(crate) fn cwd_of(pid: u32) -> Option<PathBuf> {
 
 /// User id of the login the process belongs to; `None` when it was never set.
 pub(crate) fn login_uid(pid: u32) -> Option<u32> {
-    let uid = read_line(&format!("/proc/{pid}/loginuid"))?.parse().ok()?;
+    let uid = read_line(told_of(pid, "loginuid")?)?.parse().ok()?;
     (uid != u32::MAX).then_some(uid)
 }
 
 /// Terminal of the process's standard input.
 pub(crate) fn terminal_of(pid: u32) -> Option<PathBuf> {
-    let path = fs::read_link(format!("/proc/{pid}/fd/0")).ok()?;
+    let path = fs::read_link(told_of(pid, "fd/0")?).ok()?;
     (path.starts_with("/dev/pts") || path.to_string_lossy().starts_with("/dev/tty")).then_some(path)
 }
 
@@ -147,7 +167,7 @@ impl Queue {
     }
 }
 
-fn read_line(path: &str) -> Option<String> {
+fn read_line(path: impl AsRef<Path>) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().next()?.trim();
     (!line.is_empty()).then(|| line.to_owned())
@@ -167,6 +187,18 @@ mod tests {
         assert!(!other.is_alive());
         let earlier = ProcessId { boot: "another-boot".to_owned(), ..me };
         assert!(earlier.is_of_an_earlier_boot() && !earlier.is_alive());
+    }
+
+    #[test]
+    fn a_zombie_keeps_no_namespace_alive() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while look_at(child.id()) != Look::Gone {
+            std::thread::yield_now();
+        }
+        // No namespace has that inode; only the first one can tell.
+        let is_first = pid_namespace() == 0xEFFF_FFFC;
+        assert_eq!(is_namespace_gone(1), is_first);
+        child.wait().unwrap();
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Which process is meant: a pid alone is not enough, since pids are used again. What differs
 //! between systems is in `linux.rs` and `other.rs`; nothing else here asks which system this is.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 mod exits;
@@ -53,12 +55,12 @@ impl ProcessId {
             Look::Running(started) => Some(started),
             Look::Gone | Look::Hidden => None,
         };
-        Self { pid, started, boot: boot_id() }
+        Self { pid, started, boot: this_boot().to_owned() }
     }
 
     /// Whether the machine was started again since.
     pub(crate) fn is_of_an_earlier_boot(&self) -> bool {
-        let now = boot_id();
+        let now = this_boot();
         !self.boot.is_empty() && !now.is_empty() && self.boot != now
     }
 
@@ -72,6 +74,13 @@ impl ProcessId {
                 Look::Running(now) => self.started.is_none_or(|started| started == now),
             }
     }
+}
+
+/// Names this run of the machine, which no process outlives: read once, since thousands of shells may be
+/// looked at every second.
+fn this_boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(boot_id)
 }
 
 /// Whether the pid is taken at all, by whatever may be asked without reading anything.

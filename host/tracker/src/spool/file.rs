@@ -107,7 +107,8 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), Error> {
         return Err(refuse("is not a directory".to_owned()));
     }
     refuse_foreign(path, &metadata)?;
-    if metadata.mode() & 0o077 != 0 {
+    // Also when we ourselves may not enter it.
+    if metadata.mode() & 0o777 != 0o700 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
             .map_err(|error| refuse(format!("cannot be made private (0700): {error}")))?;
     }

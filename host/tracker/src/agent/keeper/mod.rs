@@ -3,6 +3,7 @@
 //!
 //! | part | what it does |
 //! |------|--------------|
+//! | `targets` | the servers, and a worker for each |
 //! | `sessions` | which sessions are in mind, and whose shells are awaited |
 //! | `presence` | who can rely on this agent, when it leaves, how full the spool is |
 //! | `recall` | goes on where the agent before this one stopped |
@@ -12,6 +13,7 @@ mod ends;
 mod presence;
 mod recall;
 mod sessions;
+mod targets;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,13 +21,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use uuid::Uuid;
 
 use super::session::OpenSession;
-use super::worker::Worker;
 use super::{Item, Moment, Note, Order, Shared, dead, lock};
 use crate::Target;
 use crate::fault::Part;
@@ -49,7 +50,7 @@ pub(super) struct Keeper {
     workers: HashMap<Rc<Target>, (UnboundedSender<Order>, JoinHandle<()>)>,
     sessions: Sessions,
     /// Events given to a worker and not finished, with their size in bytes.
-    waiting: HashMap<(Uuid, Kind), u64>,
+    waiting: HashMap<(Uuid, Kind), (u64, Rc<Target>)>,
     waiting_bytes: u64,
     /// Events that could not be read, and how often.
     unreadable: HashMap<(Uuid, Kind), u32>,
@@ -103,17 +104,20 @@ impl Keeper {
                 busy = Instant::now();
             }
             tokio::select! {
-                note = self.inbox.recv() => if let Some(note) = note { self.take(note) },
+                // A flood of news must not keep it from ending or from what a person asks; and a test's
+                // seed says everything only when nothing here is left to chance.
+                biased;
+                _ = stop.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = try_now.recv() => self.try_now(),
                 key = self.sessions.next_gone() => self.is_gone(key),
-                _ = tick.tick() => if self.tick()? { break },
                 _ = renew.tick() => self.renew(),
+                _ = tick.tick() => if self.tick()? { break },
+                note = self.inbox.recv() => if let Some(note) = note { self.take(note) },
                 () = sleep_until(busy + LINGER), if self.is_idle() && !self.shared.stays => {
                     if self.may_leave() { break }
                     busy = Instant::now();
                 }
-                _ = try_now.recv() => self.try_now(),
-                _ = stop.recv() => break,
-                _ = interrupt.recv() => break,
             }
         }
         self.leave().await;
@@ -135,6 +139,7 @@ impl Keeper {
         if self.announced.is_none_or(|at| at.elapsed() >= SAY_SO) {
             self.announce();
             self.tidy();
+            self.let_targets_go();
         }
         Ok(false)
     }
@@ -251,30 +256,18 @@ impl Keeper {
         self.sessions.keep(session, target, session.is_open() && !self.shared.visiting);
     }
 
-    /// The one copy of a target, and a worker for it.
-    fn target(&mut self, target: &Target) -> Rc<Target> {
-        if let Some((known, _)) = self.workers.get_key_value(target) {
-            return known.clone();
-        }
-        let target = Rc::new(target.clone());
-        let (queue, incoming) = unbounded_channel();
-        let worker = Worker::new(self.shared.clone(), Target::clone(&target), incoming);
-        self.workers.insert(target.clone(), (queue, spawn_local(worker.run())));
-        target
-    }
-
     fn enqueue(&mut self, target: Rc<Target>, item: Item) {
         let Some((queue, _)) = self.workers.get(&target) else { return };
         if queue.send(Order::Deliver(item)).is_ok() {
             let path = self.shared.spool.event_path(item.key, item.kind);
             let bytes = path.symlink_metadata().map_or(0, |file| file.len());
-            self.waiting.insert((item.key, item.kind), bytes);
+            self.waiting.insert((item.key, item.kind), (bytes, target));
             self.waiting_bytes += bytes;
         }
     }
 
     fn finished(&mut self, key: Uuid, kind: Kind) {
-        self.waiting_bytes -= self.waiting.remove(&(key, kind)).unwrap_or(0);
+        self.waiting_bytes -= self.waiting.remove(&(key, kind)).map_or(0, |(bytes, _)| bytes);
         if kind != Kind::Start {
             self.sessions.forget(key);
         }

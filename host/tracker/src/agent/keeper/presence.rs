@@ -34,6 +34,9 @@ impl Keeper {
                 return false;
             }
             self.announced = None;
+        } else {
+            // Of sessions whose starts were delivered just now, some may be known to be over.
+            self.recall();
         }
         self.look_around();
         if self.is_idle() {

@@ -13,23 +13,25 @@ impl Keeper {
             Ok(keys) => keys,
             Err(error) => return tracing::error!(%error, "what is known of sessions cannot be read"),
         };
+        // Looking for it reads all processes: once is enough.
+        let gone = self.shared.visiting && !keys.is_empty() && self.shared.spool.is_of_a_gone_namespace();
         for key in keys {
             match OpenSession::recover(&self.shared.spool, key) {
-                Ok(Some(session)) => self.resume(&session),
+                Ok(Some(session)) => self.resume(&session, gone),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, %key, "the session's state cannot be read"),
             }
         }
     }
 
-    fn resume(&mut self, session: &OpenSession) {
+    fn resume(&mut self, session: &OpenSession, namespace_is_gone: bool) {
         if session.is_forgettable(now_us()) {
             if let Err(error) = session.forget(&self.shared.spool) {
                 tracing::error!(%error, "an ended session could not be forgotten");
             }
             return;
         }
-        if !session.is_open() || self.may_live(session) {
+        if !session.is_open() || self.may_live(session, namespace_is_gone) {
             return self.keep(session);
         }
         // Nobody saw it end: the last moment at which it is known to have lived is the best guess.
@@ -43,9 +45,9 @@ impl Keeper {
 
     /// Whether the shell may still be there. A visitor knows nothing of the pids in another namespace:
     /// only a run of the machine that is over is over for them as well, and a namespace that is gone.
-    fn may_live(&self, session: &OpenSession) -> bool {
+    fn may_live(&self, session: &OpenSession, namespace_is_gone: bool) -> bool {
         match self.shared.visiting {
-            true => !session.process.is_of_an_earlier_boot() && !self.shared.spool.is_of_a_gone_namespace(),
+            true => !session.process.is_of_an_earlier_boot() && !namespace_is_gone,
             false => session.process.is_alive(),
         }
     }

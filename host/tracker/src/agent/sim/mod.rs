@@ -7,11 +7,14 @@ mod disk;
 mod failures;
 mod lost_ends;
 mod network;
+mod outages;
 mod server;
 mod spool;
 mod targets;
+mod visits;
 mod weather;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,7 +32,7 @@ use super::{Letter, Options, Presence, Shared};
 use crate::clock::{system_us, virtual_time};
 use crate::process::ProcessId;
 use crate::spool::{Envelope, Kind, Opened, Spool};
-use crate::{Target, Tuning};
+use crate::{Config, StartLimit, Target, Tracker, Tuning};
 use network::Network;
 use server::Buddy;
 
@@ -38,11 +41,14 @@ const STORY_MAX: Duration = Duration::from_secs(50 * 24 * 3600);
 
 /// A spool, a server, and what is between them.
 struct World {
-    _home: TempDir,
+    home: TempDir,
     spool: Spool,
     buddy: Buddy,
     network: Network,
     sandbox: Arc<Sandbox>,
+    tuning: Tuning,
+    /// Ids given out.
+    ids: Cell<u128>,
 }
 
 impl World {
@@ -54,7 +60,15 @@ impl World {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
         let sandbox = Arc::new(Sandbox::standard(Profile::OneShot).unwrap());
-        Self { _home: home, spool, buddy: Buddy::default(), network, sandbox }
+        let (buddy, tuning, ids) = (Buddy::default(), Tuning::default(), Cell::new(0));
+        Self { home, spool, buddy, network, sandbox, tuning, ids }
+    }
+
+    /// A UUID v4 that no other event of this world has, the same in each run.
+    fn id(&self) -> Uuid {
+        self.ids.set(self.ids.get() + 1);
+        // In the first digits, which are what some servers' ids keep of it.
+        uuid::Builder::from_random_bytes((self.ids.get() << 96).to_be_bytes()).into_uuid()
     }
 
     /// A target of this name; all of them lead to the one server.
@@ -68,7 +82,7 @@ impl World {
     }
 
     fn start_for(&self, target: Target, process: ProcessId) -> Uuid {
-        let key = Uuid::new_v4();
+        let key = self.id();
         let envelope = self.start_event(key, target, process);
         assert!(self.spool.accept(&envelope, Kind::Start).unwrap());
         key
@@ -80,6 +94,7 @@ impl World {
         context.shell_type = "sh".to_owned();
         context.metadata = "{}".to_owned();
         context.correlation_id = Some(key.to_string());
+        (context.event_id, context.timestamp) = (Some(self.id().to_string()), Some(now()));
         let prepared = self.sandbox.build_start(&context, &Policy::default()).unwrap();
         Envelope::new(key, prepared, Some(Opened { target, process }))
     }
@@ -97,8 +112,8 @@ impl World {
             metadata: String::new(),
             correlation_id: Some(key.to_string()),
             started_at: None,
-            event_id: None,
-            timestamp: None,
+            event_id: Some(self.id().to_string()),
+            timestamp: Some(now()),
         };
         let prepared = self.sandbox.build_end(&context, &Policy::default()).unwrap();
         Envelope::new(key, prepared, None)
@@ -137,10 +152,16 @@ impl World {
     /// Runs anything in the time of the story.
     #[track_caller]
     fn run<T>(&self, story: impl Future<Output = T>) -> T {
+        self.run_at(system_us(), story)
+    }
+
+    /// As [`Self::run`]; the story begins at this time, in microseconds since 1970.
+    #[track_caller]
+    fn run_at<T>(&self, began_us: u64, story: impl Future<Output = T>) -> T {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         LocalSet::new().block_on(&runtime, async {
-            virtual_time::set(system_us());
+            virtual_time::set(began_us);
             tokio::time::timeout(STORY_MAX, story).await.expect("the agent does not end")
         })
     }
@@ -157,10 +178,25 @@ impl World {
             spool: self.spool.root().to_owned(),
             sandbox: self.sandbox.clone(),
             embedded: self.network.transport(self.buddy.clone()),
-            tuning: Rc::new(Tuning::default),
+            tuning: Rc::new({
+                let tuning = self.tuning.clone();
+                move || tuning.clone()
+            }),
             stays: false,
             observer: Rc::new(|_| {}),
         }
+    }
+
+    /// What a person does with this spool; starts no agent.
+    fn tracker(&self) -> Tracker {
+        let config = Config {
+            state_dir: self.home.path().to_owned(),
+            target: Self::target("one"),
+            policy: Policy::default(),
+            start_limit: StartLimit::default(),
+            agent: None,
+        };
+        Tracker::open(config, self.sandbox.clone()).unwrap()
     }
 
     fn names(&self, part: &str) -> Vec<String> {
@@ -193,6 +229,12 @@ impl World {
         }
         assert_eq!(Presence::last(&self.spool), None);
     }
+}
+
+/// The time of the story, RFC 3339.
+fn now() -> String {
+    let us = i64::try_from(crate::clock::now_us()).unwrap();
+    chrono::DateTime::from_timestamp_micros(us).unwrap().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
 
 impl World {

@@ -37,8 +37,10 @@ struct State {
     /// How long a server takes to say its first word.
     cold: Duration,
     connections: u32,
-    /// When the first frame was sent: partitions count from there.
+    /// When the first connection was asked for: partitions count from there.
     began: Option<Instant>,
+    /// What happened, in order: milliseconds since then, connection, frame.
+    trace: Vec<String>,
 }
 
 /// See the module.
@@ -53,8 +55,8 @@ impl Network {
     pub(super) fn seeded(seed: u64, weather: Weather) -> Self {
         // A state of zero would stay zero.
         let random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let state =
-            State { weather, random, down: Vec::new(), cold: Duration::ZERO, connections: 0, began: None };
+        let (down, cold, trace) = (Vec::new(), Duration::ZERO, Vec::new());
+        let state = State { weather, random, down, cold, connections: 0, began: None, trace };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -77,6 +79,18 @@ impl Network {
         self.0.lock().unwrap().connections
     }
 
+    /// All that happened so far.
+    pub(super) fn trace(&self) -> Vec<String> {
+        self.0.lock().unwrap().trace.clone()
+    }
+
+    fn note(&self, what: &str) {
+        let mut state = self.0.lock().unwrap();
+        let since = state.began.get_or_insert_with(Instant::now).elapsed();
+        let line = format!("{} {} {what}", since.as_millis(), state.connections);
+        state.trace.push(line);
+    }
+
     /// How the agent reaches `buddy`.
     pub(super) fn transport(&self, buddy: Buddy) -> Embedded {
         let network = self.clone();
@@ -84,6 +98,7 @@ impl Network {
             let name = database.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let refused = network.roll(|weather| weather.refused);
             if refused || network.is_partitioned() || network.0.lock().unwrap().down.contains(&name) {
+                network.note("refused");
                 return Err("connection refused".to_owned());
             }
             network.0.lock().unwrap().connections += 1;
@@ -100,7 +115,9 @@ impl Network {
         let write = Arc::new(AsyncMutex::new(write));
         let mut lines = BufReader::new(read).lines();
         while let Ok(Some(line)) = lines.next_line().await {
+            self.note(&line);
             if self.is_cut() {
+                self.note("cut");
                 return;
             }
             for delay in self.fate() {
@@ -125,6 +142,7 @@ impl Network {
             }
             Reply::Line(line, late_ms) => (line, late_ms),
         };
+        self.note(&line);
         sleep(Duration::from_millis(late_ms)).await;
         for delay in self.fate() {
             sleep(delay).await;
@@ -132,6 +150,7 @@ impl Network {
                 _ = write.lock().await.shutdown().await;
                 return;
             }
+            self.note("arrives");
             _ = write.lock().await.write_all(format!("{line}\n").as_bytes()).await;
         }
     }

@@ -145,3 +145,19 @@ fn an_event_of_a_newer_format_is_a_dead_letter_and_not_guessed_at() {
     assert!(world.reason(key, Kind::Start).contains("format"));
     assert_eq!(world.buddy.count(), 0);
 }
+
+#[test]
+fn an_event_that_is_damaged_while_it_waits_is_a_dead_letter_too() {
+    let world = World::new();
+    world.network.set_down("one", true);
+    let keys = world.sessions(2);
+    world.play(async || {
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+        fs::write(world.spool.event_path(keys[0], Kind::Start), "{\"format\":").unwrap();
+        world.network.set_down("one", false);
+    });
+    assert!(world.reason(keys[0], Kind::Start).contains("is no event any more"));
+    assert!(world.reason(keys[0], Kind::End).contains("is no event any more"), "it takes its end along");
+    world.buddy.check_stored_once(keys[1]);
+    assert_eq!((world.names("new"), world.names("open")), (Vec::new(), Vec::new()));
+}

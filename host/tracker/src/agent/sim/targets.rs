@@ -69,3 +69,37 @@ fn ten_targets_are_served_side_by_side() {
     world.drain();
     world.check_complete(&keys);
 }
+
+/// Files of that kind in the spool.
+fn files(world: &World, kind: &str) -> Vec<String> {
+    world.names(".").into_iter().filter(|name| name.starts_with(kind)).collect()
+}
+
+#[test]
+fn servers_that_no_session_names_any_more_are_forgotten_when_they_are_too_many() {
+    const SERVERS: usize = 70;
+    let world = World::new();
+    let target = |number| World::target(&format!("server-{number}"));
+    let stays = world.start();
+    let ordered = target(0);
+    for number in 0..SERVERS {
+        let key = world.start_for(target(number), me());
+        world.end(key);
+    }
+    world.play(async || {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(world.buddy.count(), SERVERS + 1);
+        // The one that was used first, and of which a person wants something.
+        let order = world.spool.root().join(format!("order-{}.json", ordered.id()));
+        world.spool.replace_json(&order, &crate::BreakerOrder::Open, crate::fault::Part::Order).unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let left = files(&world, "target-");
+        assert!((60..=64).contains(&left.len()), "{} are left", left.len());
+        assert_eq!(files(&world, "breaker-").len(), left.len());
+        for kept in [&ordered, &World::target("one")] {
+            assert!(left.contains(&format!("target-{}.json", kept.id())), "{kept} is needed");
+        }
+        world.end(stays);
+    });
+    world.buddy.check_stored_once(stays);
+}

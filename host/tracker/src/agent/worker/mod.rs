@@ -160,6 +160,7 @@ impl Worker {
     async fn wait(&mut self, until: Option<Instant>) -> bool {
         let limit = until.unwrap_or_else(|| Instant::now() + IDLE_CLOSE);
         tokio::select! {
+            biased;
             order = self.incoming.recv() => order.map(|order| self.obey(order)).is_some(),
             () = tokio::time::sleep_until(limit), if until.is_some() || self.connection.is_some() => {
                 if until.is_none() {
@@ -255,8 +256,7 @@ impl Worker {
         self.gate.report(permit, Err(error));
         self.attempted(error.outcome);
         self.disconnect().await;
-        let asked = error.retry_after_ms.map(|ms| Duration::from_millis(ms).min(PAUSE_MAX));
-        self.not_before = asked.map(|wait| Instant::now() + wait);
+        self.not_before = error.retry_after_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
         let wait = match error.outcome {
             Outcome::Unauthorized => {
                 self.status.needs_attention = Some(self.cleaned(error));
@@ -286,6 +286,7 @@ impl Worker {
             self.give_up(item, &format!("given up after {attempts} attempts: {}", error.message));
         } else {
             let wait = self.gate.backoff_ms(attempts - 1, error.retry_after_ms);
+            self.not_before = error.retry_after_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
             self.held.insert(item.key, (Instant::now() + Duration::from_millis(wait), attempts));
         }
         // After a timeout or garbage nobody knows what the next bytes belong to.

@@ -1,0 +1,91 @@
+//! Containers: pid namespaces of their own, with their own `/proc` and with the machine's.
+
+use shelltrack_tests::binary::shelltrack;
+use shelltrack_tests::{BOUND, Finished, Home, Record, run_bounded, skip, wait_until};
+
+const WHY_SKIPPED: &str = "no pid namespace can be made here";
+
+/// Runs a script as the first process of a pid namespace; `None` where that is not possible.
+fn in_namespace(home: &Home, options: &[&str], arguments: &[&str]) -> Option<Finished> {
+    let command = |arguments: &[&str]| {
+        let mut command = home.command("unshare");
+        command.args(["--pid", "--fork", "--kill-child"]).args(options);
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.arg("--").args(arguments);
+        command
+    };
+    let possible = command(&["true"]).output().is_ok_and(|ran| ran.status.success());
+    possible.then(|| run_bounded(&mut command(arguments), BOUND * 2))
+}
+
+#[track_caller]
+fn check_recorded_inside(options: &[&str]) {
+    let home = Home::new();
+    let program = shelltrack().display();
+    let script = format!(
+        "'{program}' run --component inside -- sh -c 'exit 5'; echo \"status $?\"
+         key=$('{program}' start --component told --pid $$); '{program}' end \"$key\" --exit-status 6
+         '{program}' flush --timeout 60 > /dev/null; '{program}' list-sessions --json"
+    );
+    let Some(ran) = in_namespace(&home, options, &["sh", "-c", &script]) else { return skip(WHY_SKIPPED) };
+    let (first, listed) = ran.stdout.split_once('\n').unwrap_or_else(|| panic!("{ran:?}"));
+    assert_eq!((first, ran.stderr.as_str()), ("status 5", ""), "{ran:?}");
+    let records: Vec<serde_json::Value> = serde_json::from_str(listed).unwrap();
+    let records: Vec<Record> = records.into_iter().map(Record).collect();
+    assert_eq!(records.len(), 2, "{records:#?}");
+    for (record, status) in records.iter().zip([6, 5]) {
+        record.check_ended(status);
+        // Not that of another process which has the same number outside.
+        assert_eq!(record.text("working_directory"), home.work().to_str().unwrap());
+    }
+}
+
+#[test]
+fn a_shell_in_a_container_is_recorded_like_any_other() {
+    check_recorded_inside(&["--mount-proc"]);
+}
+
+#[test]
+fn a_shell_in_a_container_that_sees_the_machines_processes_is_not_taken_for_one_of_them() {
+    check_recorded_inside(&[]);
+}
+
+#[test]
+fn a_parent_outside_of_the_container_is_no_shell_that_can_be_named() {
+    let home = Home::new();
+    let program = shelltrack().to_str().unwrap();
+    let Some(told) = in_namespace(&home, &["--mount-proc"], &[program, "start"]) else {
+        return skip(WHY_SKIPPED);
+    };
+    let told = told.expect(2);
+    assert!(told.stderr.contains("--pid: the parent is no process here"), "{told:?}");
+    assert_eq!(told.stderr.lines().count(), 1);
+}
+
+#[test]
+fn what_a_container_left_behind_is_delivered_by_an_agent_outside() {
+    let home = Home::new();
+    let script = format!("'{}' start --component left --pid $$", shelltrack().display());
+    // The agent dies with its namespace, before or after it delivered.
+    let Some(ran) = in_namespace(&home, &["--mount-proc"], &["sh", "-c", &script]) else {
+        return skip(WHY_SKIPPED);
+    };
+    let key = ran.expect(0).stdout.trim().to_owned();
+    home.run(&["true"]).expect(0);
+    let left = wait_until("its session is known", BOUND, || {
+        home.sessions().into_iter().find(|record| record.text("correlation_id") == key)
+    });
+    assert_eq!(left.text("component_name"), "left");
+    let first = std::fs::metadata("/proc/self/ns/pid").unwrap();
+    if std::os::unix::fs::MetadataExt::ino(&first) != 0xEFFF_FFFC {
+        return skip("only the machine's first pid namespace knows that another one is gone");
+    }
+    wait_until("its session is over", BOUND, || {
+        home.sessions()
+            .into_iter()
+            .find(|record| record.text("correlation_id") == key)
+            .filter(|record| record.text("state") == "crashed")
+    });
+}
