@@ -48,6 +48,7 @@ pub mod breaker_model;
 mod breaker_properties;
 #[cfg(test)]
 mod breaker_tests;
+mod commands;
 mod escape;
 pub mod events;
 #[cfg(any(test, feature = "oracles"))]
@@ -62,6 +63,7 @@ mod nfc;
 #[cfg(any(test, feature = "oracles"))]
 pub mod oracles;
 mod pairs;
+mod plain;
 #[cfg(test)]
 mod properties;
 mod redact;
@@ -77,6 +79,7 @@ mod session_life;
 mod shapes;
 mod telling;
 mod time;
+mod token_table;
 mod tokens;
 mod unicode;
 mod unicode_tables;
@@ -85,6 +88,7 @@ mod unicode_tables_tests;
 #[cfg(test)]
 mod unicode_tests;
 mod urls;
+mod uuid;
 pub mod validate;
 mod wire;
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::limits::{POLICY_ENTRIES_MAX, POLICY_ENTRY_SCALARS_MAX, POLICY_PREFIX_SCALARS_MIN};
+use crate::plain::Plain;
 use crate::rules::RULES;
 use crate::sanitize::Touch;
 use crate::telling;
@@ -45,7 +46,7 @@ impl<'p> Secrets<'p> {
         Secrets {
             keys: keys
                 .filter(|key| key.chars().count() <= POLICY_ENTRY_SCALARS_MAX)
-                .map(|key| telling::fold(key))
+                .map(|key| telling::fold(&Plain::of(key).text))
                 .filter(|key| !key.is_empty())
                 .collect(),
             prefixes: prefixes
@@ -55,7 +56,20 @@ impl<'p> Secrets<'p> {
         }
     }
 
-    /// How much the name of a key tells about its value.
+    /// How much the key of a member tells about its value, as it reads.
+    pub(crate) fn telling_key(&self, key: &str) -> Telling {
+        self.telling_assigned(&Plain::of(key).text)
+    }
+
+    /// How much a name tells to which a value is assigned.
+    pub(crate) fn telling_assigned(&self, name: &str) -> Telling {
+        match self.telling(name) {
+            Telling::Not if telling::hints(name) => Telling::WhenRandom,
+            telling => telling,
+        }
+    }
+
+    /// How much a word tells of what stands beside it.
     pub(crate) fn telling(&self, name: &str) -> Telling {
         let known = telling::telling(name);
         if known != Telling::Always && !self.keys.is_empty() && self.keys.contains(&telling::fold(name)) {
@@ -85,18 +99,20 @@ fn ends_word(c: char) -> bool {
 
 /// `text` with each secret replaced by [`MARK`], or nothing when there is none.
 pub(crate) fn redact(text: &str, secrets: &Secrets<'_>, touches: &mut Vec<Touch>) -> Option<String> {
+    let plain = Plain::of(text);
     let mut found = Vec::new();
     for rule in RULES {
-        (rule.find)(text, rule.name, secrets, &mut found);
+        (rule.find)(&plain.text, rule.name, secrets, &mut found);
     }
-    secrets.find_prefixes(text, &mut found);
-    let found = joined(text, found);
+    secrets.find_prefixes(&plain.text, &mut found);
+    let found = joined(&plain.text, found);
     if found.is_empty() {
         return None;
     }
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
     for Finding { range, rule } in found {
+        let range = plain.written(&range);
         out.push_str(text.get(from..range.start).unwrap_or_default());
         out.push_str(MARK);
         from = range.end;
