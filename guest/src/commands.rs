@@ -3,6 +3,7 @@
 //! pairs like others and found by `pairs`.
 
 use crate::redact::Finding;
+use crate::search::{has, places};
 
 /// Programs whose short option is followed by a password, as a word of its own.
 static PASSWORD_OPTIONS: &[(&str, &str)] = &[
@@ -80,14 +81,14 @@ impl<'t> Programs<'t> {
         if !PASSWORD_OPTIONS.iter().any(|&(_, known)| known == option) {
             return false;
         }
-        let named = || PASSWORD_OPTIONS.iter().filter(|(program, _)| self.text.contains(program));
+        let named = || PASSWORD_OPTIONS.iter().filter(|(program, _)| has(self.text, program));
         let options = self.options.get_or_insert_with(|| named().map(|&(_, option)| option).collect());
         options.contains(&option)
     }
 
     fn have_glued_option(&mut self) -> bool {
         let text = self.text;
-        *self.glued.get_or_insert_with(|| GLUED_OPTIONS.iter().any(|program| text.contains(program)))
+        *self.glued.get_or_insert_with(|| GLUED_OPTIONS.iter().any(|program| has(text, program)))
     }
 }
 
@@ -111,17 +112,17 @@ static READERS: [&str; 7] = [
 
 /// `echo … | sudo -S …`: what is said to a program that waits for a password.
 pub(crate) fn find_piped(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    if !READERS.iter().any(|reader| text.contains(reader)) {
+    if !READERS.iter().any(|reader| has(text, reader)) {
         return;
     }
     for program in ["echo ", "printf "] {
-        for (at, _) in text.match_indices(program) {
+        for at in places(text, program) {
             let start = at + program.len();
             let rest = text.get(start..text.floor_char_boundary(start + PIPED_BYTES_MAX)).unwrap_or_default();
             let Some(len) = rest.find('|') else { continue };
             let (said, after) = rest.split_at_checked(len).unwrap_or_default();
             let reader = after.trim_start_matches(['|', ' ']);
-            if READERS.iter().any(|known| reader.get(..READER_BYTES_MAX).unwrap_or(reader).contains(known)) {
+            if READERS.iter().any(|known| has(reader.get(..READER_BYTES_MAX).unwrap_or(reader), known)) {
                 found.push(Finding { range: start..start + said.trim_end().len(), rule });
             }
         }
@@ -141,7 +142,7 @@ static ORACLE: [&str; 6] =
 /// The password of `user/password@database`.
 pub(crate) fn find_oracle(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
     for program in ORACLE {
-        for (at, _) in text.match_indices(program) {
+        for at in places(text, program) {
             let start = at + program.len();
             let rest = text.get(start..text.floor_char_boundary(start + PIPED_BYTES_MAX)).unwrap_or_default();
             let options = rest.len() - rest.trim_start_matches("-S ").trim_start_matches("-s ").len();

@@ -12,6 +12,7 @@ use crate::limits::{
 use crate::redact::{self, HIDDEN, Secrets};
 use crate::report::Report;
 use crate::sanitize;
+use crate::search::has;
 use crate::time;
 use crate::types::{ChangeKind, EnvironmentInfo, Policy, Rule, UserInfo};
 pub(crate) use crate::uuid::{new_uuid, parse_uuid};
@@ -208,7 +209,7 @@ fn below(cwd: &str, home: &str) -> Option<String> {
 }
 
 fn without_segment(path: &str, name: &str) -> Option<String> {
-    if name.is_empty() || !path.contains(name) {
+    if name.is_empty() || !has(path, name) {
         return None;
     }
     let segments = path.split_inclusive(['/', '\\']).map(|segment| {

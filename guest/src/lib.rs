@@ -59,6 +59,8 @@ mod json_scan;
 mod json_write;
 pub mod limits;
 mod metadata;
+#[cfg(test)]
+mod models_tests;
 mod nfc;
 #[cfg(any(test, feature = "oracles"))]
 pub mod oracles;
@@ -74,6 +76,7 @@ mod rules_tests;
 pub mod sanitize;
 #[cfg(test)]
 mod schema;
+mod search;
 #[cfg(test)]
 mod session_life;
 mod shapes;

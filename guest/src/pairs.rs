@@ -190,6 +190,7 @@ fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, usize)> {
 }
 
 /// Whether a value is a mark already, with nothing of the value left beside it.
+#[inline(never)]
 fn is_marked(rest: &str) -> bool {
     let after = rest.strip_prefix(MARK).or_else(|| rest.strip_prefix(HIDDEN));
     after.is_some_and(|after| {
@@ -206,6 +207,7 @@ fn ends_value(c: char) -> bool {
 }
 
 /// Length up to the closing quote, or of everything where there is none.
+#[inline(never)]
 fn quoted_len(text: &str, quote: char, escaped: bool) -> usize {
     let mut slashes = 0;
     for (at, c) in text.char_indices() {
@@ -220,6 +222,7 @@ fn quoted_len(text: &str, quote: char, escaped: bool) -> usize {
 }
 
 /// Length up to the bracket that closes the first one, or of everything where none does.
+#[inline(never)]
 fn bracketed_len(text: &str) -> usize {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {
@@ -240,6 +243,7 @@ fn bracketed_len(text: &str) -> usize {
 /// Length of an unquoted value: to a space, quote, `&` or `;`, to a comma before the next pair, and
 /// without closing brackets at its end. Looks no further than that: a text of nothing but pairs must
 /// not be read once for each of them.
+#[inline(never)]
 fn word_len(text: &str, in_element: bool) -> usize {
     if in_element {
         return text.find('<').unwrap_or(text.len());
@@ -250,6 +254,7 @@ fn word_len(text: &str, in_element: bool) -> usize {
 }
 
 /// Whether a key and its separator stand at `at`.
+#[inline(never)]
 fn begins_pair(text: &str, at: usize) -> bool {
     let rest = text.get(at..).unwrap_or_default();
     rest.trim_start_matches(in_key).strip_prefix(['=', ':']).is_some() && rest.starts_with(in_key)

@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use crate::redact::{Finding, looks_random};
+use crate::search::{find, has, places};
 
 fn is_base64url(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b == b'-'
@@ -29,14 +30,16 @@ fn words(text: &str, is_in: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = 
 /// the static keys of OpenVPN, from the BEGIN line to the END line, or to the end of the text where it
 /// was cut off. PuTTY's format from its private lines on.
 pub(crate) fn find_private_keys(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    const BEGIN: &str = "BEGIN ";
+    const END: &str = "END ";
     let mut done = 0;
-    for (at, begin) in text.match_indices("BEGIN ") {
+    for at in places(text, BEGIN) {
         let Some(start) = dashes_before(text, at).filter(|_| at >= done) else { continue };
-        let Some(body) = after_label(text, at + begin.len(), is_private) else { continue };
+        let Some(body) = after_label(text, at + BEGIN.len(), is_private) else { continue };
         let rest = text.get(body..).unwrap_or_default();
-        let mut ends = rest.match_indices("END ").map(|(at, end)| (body + at, end.len()));
-        let end = ends.find(|&(at, _)| dashes_before(text, at).is_some());
-        done = end.map_or(text.len(), |(at, len)| after_label(text, at + len, |_| true).unwrap_or(at + len));
+        let mut ends = places(rest, END).map(|at| body + at);
+        let end = ends.find(|&at| dashes_before(text, at).is_some()).map(|at| at + END.len());
+        done = end.map_or(text.len(), |end| after_label(text, end, |_| true).unwrap_or(end));
         found.push(Finding { range: start..done, rule });
     }
     find_putty_key(text, rule, found);
@@ -46,7 +49,7 @@ pub(crate) fn find_private_keys(text: &str, rule: &'static str, found: &mut Vec<
 const LABEL_BYTES_MAX: usize = 64;
 
 fn is_private(label: &str) -> bool {
-    ["PRIVATE KEY", "OpenVPN Static key", "OpenVPN tls-crypt-v2"].iter().any(|name| label.contains(name))
+    ["PRIVATE KEY", "OpenVPN Static key", "OpenVPN tls-crypt-v2"].iter().any(|name| has(label, name))
 }
 
 /// Where the dashes begin that stand before `at`: four or five, and in SSH2's form a space.
@@ -61,16 +64,16 @@ fn dashes_before(text: &str, at: usize) -> Option<usize> {
 /// Where the dashes end that follow a label at `at` of which `is_wanted` is true.
 fn after_label(text: &str, at: usize, is_wanted: fn(&str) -> bool) -> Option<usize> {
     let rest = text.get(at..text.floor_char_boundary(at + LABEL_BYTES_MAX))?;
-    let len = rest.find("----").filter(|&len| rest.get(..len).is_some_and(is_wanted))?;
+    let len = find(rest, "----").filter(|&len| rest.get(..len).is_some_and(is_wanted))?;
     Some(at + len + run(text.as_bytes(), at + len, |b| b == b'-'))
 }
 
 fn find_putty_key(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
     const MAC: &str = "Private-MAC:";
-    let Some(start) = text.find("Private-Lines:").filter(|_| text.contains("PuTTY-User-Key-File")) else {
+    let Some(start) = find(text, "Private-Lines:").filter(|_| has(text, "PuTTY-User-Key-File")) else {
         return;
     };
-    let mac = text.get(start..).and_then(|rest| rest.find(MAC)).map(|at| start + at + MAC.len());
+    let mac = text.get(start..).and_then(|rest| find(rest, MAC)).map(|at| start + at + MAC.len());
     let end = mac.map_or(text.len(), |at| {
         let at = at + run(text.as_bytes(), at, |b| b == b' ');
         at + run(text.as_bytes(), at, |b| b.is_ascii_hexdigit())
@@ -85,7 +88,7 @@ pub(crate) fn find_jwts(text: &str, rule: &'static str, found: &mut Vec<Finding>
     const PAYLOAD_BYTES_MIN: usize = 4;
     for (start, end) in words(text, |b| is_base64url(b) || b == b'.') {
         let Some(word) = text.get(start..end) else { continue };
-        let Some(at) = word.find("eyJ") else { continue };
+        let Some(at) = find(word, "eyJ") else { continue };
         let mut parts = word.get(at..).unwrap_or_default().split('.');
         let header = parts.next().is_some_and(|part| part.len() >= HEADER_BYTES_MIN);
         let payload = parts.next().is_some_and(|part| part.len() >= PAYLOAD_BYTES_MIN);
@@ -152,9 +155,6 @@ const fn marked(
     Marked { rule, mark, before, len, is_base64 }
 }
 
-/// Bytes that are looked at on each side of a mark: more than any entry is long.
-const MARKED_BYTES_MAX: usize = 256;
-
 /// Marks that issuers put into their secrets, so that scanners can find them.
 #[rustfmt::skip]
 static MARKED: &[Marked] = &[
@@ -199,11 +199,13 @@ pub(crate) fn marked_rules() -> impl Iterator<Item = &'static str> {
 /// Secrets of [`MARKED`].
 pub(crate) fn find_marked(text: &str, found: &mut Vec<Finding>) {
     for marked in MARKED {
-        for (at, mark) in text.match_indices(marked.mark) {
+        for at in places(text, marked.mark) {
+            // No further than the entry is long: one more character says that it does not fit.
+            let (before_max, len_max) = (marked.before.end() + 1, marked.len.end() + 1);
             let before = text.as_bytes().get(..at).unwrap_or_default();
-            let before = before.iter().rev().take(MARKED_BYTES_MAX).take_while(|&&b| marked.has(b)).count();
-            let rest = text.as_bytes().get(..at + MARKED_BYTES_MAX).unwrap_or(text.as_bytes());
-            let len = before + mark.len() + run(rest, at + mark.len(), |b| marked.has(b));
+            let before = before.iter().rev().take(before_max).take_while(|&&b| marked.has(b)).count();
+            let rest = text.as_bytes().get(at..).unwrap_or_default();
+            let len = before + rest.iter().take(len_max).take_while(|&&b| marked.has(b)).count();
             let range = at - before..at - before + len;
             let fits = marked.before.contains(&before) && marked.len.contains(&len);
             if fits && text.get(range.clone()).is_some_and(looks_random) {
@@ -215,9 +217,9 @@ pub(crate) fn find_marked(text: &str, found: &mut Vec<Finding>) {
 
 /// Bot tokens of Telegram: a number of 8 to 16 digits, `:`, 35 characters that begin with `AA`.
 pub(crate) fn find_telegram_tokens(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    for (at, _) in text.match_indices(":AA") {
+    for at in places(text, ":AA") {
         let before = text.as_bytes().get(..at).unwrap_or_default();
-        let digits = before.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+        let digits = before.iter().rev().take(17).take_while(|b| b.is_ascii_digit()).count();
         let len = run(text.as_bytes(), at + 1, is_base64url);
         if (8..=16).contains(&digits) && len >= 30 {
             found.push(Finding { range: at - digits..at + 1 + len, rule });
@@ -243,7 +245,7 @@ pub(crate) fn find_discord_tokens(text: &str, rule: &'static str, found: &mut Ve
 
 /// Secret access keys of AWS beside their key id: 40 characters of base64 have no mark of their own.
 pub(crate) fn find_aws_secret_keys(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    if !["AKIA", "ASIA"].iter().any(|id| text.contains(id)) {
+    if !["AKIA", "ASIA"].iter().any(|id| has(text, id)) {
         return;
     }
     for (start, end) in words(text, |b| b.is_ascii_alphanumeric() || b == b'/' || b == b'+') {

@@ -108,6 +108,31 @@ static LAST_LETTERS: [u32; LETTERS] = {
 };
 const LETTERS: usize = 26;
 
+/// First two letters of [`PIECES`] and [`ISSUERS`], in the same way.
+static FIRST_LETTERS: [u32; LETTERS] = {
+    let mut pairs = [0; LETTERS];
+    note_first_letters(&mut pairs, PIECES);
+    note_first_letters(&mut pairs, ISSUERS);
+    pairs
+};
+
+#[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
+const fn note_first_letters(pairs: &mut [u32; LETTERS], names: &[&str]) {
+    let mut at = 0;
+    while at < names.len() {
+        let name = names[at].as_bytes();
+        pairs[(name[0] - b'a') as usize] |= 1 << (name[1] - b'a');
+        at += 1;
+    }
+}
+
+/// Where two small letters stand in such a table.
+fn bit_of(pair: &[u8]) -> Option<(usize, u32)> {
+    let &[first, second] = pair else { return None };
+    let is_letter = first.is_ascii_lowercase() && second.is_ascii_lowercase();
+    is_letter.then(|| (usize::from(first - b'a'), 1 << (second - b'a')))
+}
+
 #[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
 const fn note_last_letters(pairs: &mut [u32; LETTERS], names: &[&str]) {
     let mut at = 0;
@@ -133,7 +158,7 @@ fn is_separator(c: char) -> bool {
 /// How much `name` tells. Case, `-`, `_`, `.`, a number at the end and words of [`NEUTRAL`] do not count.
 pub(crate) fn telling(name: &str) -> Telling {
     let name = unnumbered(name.trim_matches(|c: char| !c.is_alphanumeric()));
-    if !name.is_ascii() && BEYOND_ASCII.iter().any(|end| name.ends_with(end)) {
+    if !name.is_ascii() && ends_in(name, BEYOND_ASCII) {
         return Telling::Always;
     }
     if !may_tell(name) {
@@ -141,13 +166,11 @@ pub(crate) fn telling(name: &str) -> Telling {
     }
     let name = without_neutral(name);
     let folded = fold(name);
-    let ends_in = |list: &[&str]| list.iter().any(|end| folded.ends_with(end));
-    let is_word = || WORDS.iter().any(|word| last_word(name).eq_ignore_ascii_case(word));
-    if ends_in(PUBLIC) {
+    if ends_in(&folded, PUBLIC) {
         Telling::Not
-    } else if ends_in(ALWAYS) || is_word() {
+    } else if ends_in(&folded, ALWAYS) || is_one_of(last_word(name), WORDS) {
         Telling::Always
-    } else if ends_in(WHEN_RANDOM) {
+    } else if ends_in(&folded, WHEN_RANDOM) {
         Telling::WhenRandom
     } else {
         Telling::Not
@@ -157,9 +180,28 @@ pub(crate) fn telling(name: &str) -> Telling {
 /// Whether a name that tells nothing by its end lets one think of a secret.
 pub(crate) fn hints(name: &str) -> bool {
     let folded = fold(name);
-    let ends_in = |list: &[&str]| list.iter().any(|end| folded.ends_with(end));
-    let has = |list: &[&str]| list.iter().any(|piece| folded.contains(piece));
-    (has(PIECES) || has(ISSUERS)) && !ends_in(PUBLIC) && !ends_in(ABOUT)
+    let has_piece = folded.as_bytes().windows(2).enumerate().any(|(at, pair)| {
+        let may_begin = || {
+            bit_of(pair).is_some_and(|(row, bit)| FIRST_LETTERS.get(row).is_some_and(|bits| bits & bit != 0))
+        };
+        let begins = |list: &[&str]| {
+            folded.get(at..).is_some_and(|rest| list.iter().any(|piece| rest.starts_with(piece)))
+        };
+        may_begin() && (begins(PIECES) || begins(ISSUERS))
+    });
+    has_piece && !ends_in(&folded, PUBLIC) && !ends_in(&folded, ABOUT)
+}
+
+#[inline(never)]
+fn ends_in(folded: &str, ends: &[&str]) -> bool {
+    // Most differ in the last letter, which is sooner compared than the whole.
+    let last = |text: &str| text.as_bytes().last().copied();
+    ends.iter().any(|end| last(end) == last(folded) && folded.ends_with(end))
+}
+
+#[inline(never)]
+fn is_one_of(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 fn unnumbered(name: &str) -> &str {
@@ -172,7 +214,7 @@ fn without_neutral(mut name: &str) -> &str {
     for _ in 0..WORDS_MAX {
         let last = last_word(name);
         let rest = unnumbered(name.strip_suffix(last).unwrap_or_default());
-        if rest.is_empty() || !NEUTRAL.iter().any(|word| last.eq_ignore_ascii_case(word)) {
+        if rest.is_empty() || !is_one_of(last, NEUTRAL) {
             break;
         }
         name = rest;
