@@ -11,7 +11,7 @@ pub(crate) fn token_sample(token: &Token, len: usize) -> String {
     let alphabet = match token.body {
         Body::Upper => "A2BC3DE4",
         Body::Hex => "0a1b2c3d",
-        Body::Alnum | Body::Word | Body::Dotted | Body::Base64 => "aB3dE5gH",
+        Body::Alnum | Body::Word | Body::Mixed | Body::Dotted | Body::Base64 => "aB3dE5gH1cD7",
     };
     token.prefix.chars().chain(alphabet.chars().cycle().take(len)).collect()
 }
@@ -19,13 +19,15 @@ pub(crate) fn token_sample(token: &Token, len: usize) -> String {
 /// Secrets that are told by themselves, whatever stands around them: every token of the table, and the
 /// examples of rules that need no key beside the secret. Text, and what must not be left of it.
 pub fn planted(number: usize) -> (String, String) {
-    let examples =
-        EXAMPLES.iter().filter(|e| !matches!(e.rule, "key-value" | "option-credentials" | "bearer"));
+    // The others need their surroundings.
+    const BESIDE: [&str; 5] =
+        ["key-value", "option-credentials", "piped-password", "oracle-credentials", "bearer"];
+    let examples = EXAMPLES.iter().filter(|e| !BESIDE.contains(&e.rule));
     let examples: Vec<_> = examples.flat_map(|example| example.secrets).collect();
     let number = number % (TOKENS.len() + examples.len());
     match TOKENS.get(number) {
         Some(token) => {
-            let secret = token_sample(token, token.body_min);
+            let secret = token_sample(token, token.body_min.into());
             (secret.clone(), secret)
         }
         None => {
@@ -56,8 +58,12 @@ pub static EXAMPLES: &[Example] = &[
             (concat!("-----BEGIN PRIV", "ATE KEY-----\\nMIIEvQIBADAN\\n-----END PRIVATE KEY-----\\n"), "MIIEvQIBADAN"),
             (concat!("-----BEGIN PGP PRIV", "ATE KEY BLOCK----- lQOYBF3 -----END PGP PRIVATE KEY BLOCK-----"), "lQOYBF3"),
             (concat!("PuTTY-User-", "Key-File-3: ssh-rsa Private-Lines: 14 AAABAQC4 Private-MAC: 5f"), "AAABAQC4"),
+            (concat!("---- BEGIN SSH2 ENCRYPTED PRIV", "ATE KEY ----\nComment: x\nP2/56wAA\n---- END SSH2 ENCRYPTED PRIVATE KEY ----"), "P2/56wAA"),
+            (concat!("-----BEGIN OpenVPN Static", " key V1----- 0a1b2c3d4e5f -----END OpenVPN Static key V1-----"), "0a1b2c3d4e5f"),
+            (concat!("-----BEGIN ENCRYPTED PRIV", "ATE KEY-----MIIFHDBO-----END ENCRYPTED PRIVATE KEY-----"), "MIIFHDBO"),
+            (concat!("-----BEGIN EC PRIV", "ATE KEY----- THE END OF MHcCAQEE -----END EC PRIVATE KEY-----"), "MHcCAQEE"),
         ],
-        ordinary: &["-----BEGIN CERTIFICATE----- MIIDdzCCAl -----END CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----", "----- PRIVATE KEY -----"],
+        ordinary: &["BEGIN PRIVATE KEY", "THE END OF -----BEGIN X509 CRL----- THE BEGIN -----END X509 CRL-----", "-----BEGIN CERTIFICATE----- MIIDdzCCAl -----END CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----", "----- PRIVATE KEY -----"],
     },
     Example {
         rule: "jwt",
@@ -81,6 +87,40 @@ pub static EXAMPLES: &[Example] = &[
         rule: "azure-client-secret",
         secrets: &[(concat!("abc8", "Q~dEfGhIjKlMnOpQrStUvWxYz0123456789ABCD"), "dEfGhIjKlMnOpQrStUvWxYz")],
         ordinary: &["abc8Q~short", "~/notes~8Q~"],
+    },
+    Example {
+        rule: "azure-key",
+        secrets: &[
+            (concat!("AzureWebJobs=aB3dE5gH1cD7jK9mN0pQ2sT4vW6y", "AzFuZ8xC5vB7nM2lK9jH6gF4"), "aB3dE5gH1cD7jK9mN0pQ2sT4vW6y"),
+            (concat!("az repos aB3dE5gH1cD7jK9mN0pQ2sT4vW6yaB3dE5gH1cD7jK9mN0", "JQQJ99BHACAAAAAAArohCAAASAZDOqR3s"), "aB3dE5gH1cD7jK9mN0"),
+            (concat!("x aB3dE5gH1cD7jK9mN0pQ2sT4vW6yaB3dE5gH/cD7jK9mN0pQ2sT4vW6yaB3dE5gH1cD7jK9mN0", "+AStqR3s4T5u== y"), "aB3dE5gH1cD7jK9mN0"),
+        ],
+        ordinary: &["APIM gateway", "/home/me/projects/company/services7/AzFunctions/src/main", "/srv/ACDb/data"],
+    },
+    Example {
+        rule: "mailchimp-key",
+        secrets: &[(concat!("mc 0a1b2c3d4e5f60718293a4b5", "c6d7e8f9-us12"), "0a1b2c3d4e5f60718293a4b5")],
+        ordinary: &["s3-us-west-2", "en-us", "the-us12-route"],
+    },
+    Example {
+        rule: "maxmind-key",
+        secrets: &[(concat!("aB3dE5_aB3dE5gH1cD7jK9mN0p", "Q2sT4vW6yZ_mmk"), "aB3dE5gH1cD7jK9mN0p")],
+        ordinary: &["lib_mmk", "the _mmk mark"],
+    },
+    Example {
+        rule: "newrelic-key",
+        secrets: &[(concat!("0a1b2c3d4e5f60718293a4b5c6d7", "e8f9FFFFNRAL"), "0a1b2c3d4e5f60718293a4b5c6d7")],
+        ordinary: &["GENERAL", "MINERAL WATER"],
+    },
+    Example {
+        rule: "paypal-token",
+        secrets: &[(concat!("access_token$produc", "tion$x0lb4r69dvmmnufd$3ea7cb281754b7da7dac131ef5783321"), "3ea7cb281754b7da7dac131ef5783321")],
+        ordinary: &["access_token$", "$access_token$name"],
+    },
+    Example {
+        rule: "salesforce-session",
+        secrets: &[(concat!("00D50000000IZ3Z", "!AQ0AQDpEDKYsn7ioKug2aSmgCjgrPjG9eRLza8jXWoW7uA90V39rvQaIy1FGxjFHN1ZtusBGljncdEi8eRiuit1QdQ1Z2KSV"), "AQ0AQDpEDKYsn7ioKug2aSmgCjgr")],
+        ordinary: &["hey!AQ", "wow!AQ it works"],
     },
     Example {
         rule: "telegram-token",
@@ -201,6 +241,53 @@ pub static EXAMPLES: &[Example] = &[
             ("X-Vault-Token: hunter2", "hunter2"),
             ("\"clientSecret\" : \"hunter2\"", "hunter2"),
             ("aws_session_token=hunter2//", "hunter2"),
+            ("DB_PASSWORD_OLD=hunter2", "hunter2"),
+            ("passwordProd: hunter2", "hunter2"),
+            ("api_token_value = hunter2", "hunter2"),
+            ("SECRET_FOR_CI=Zx81kQ0pR7sT4uVw2yAb", "Zx81kQ0pR7sT4uVw2yAb"),
+            ("DATADOG_EU=0a1b2c3d4e5f60718293a4b5c6d7e8f9", "0a1b2c3d4e5f6071"),
+            ("okta: 00Zx81kQ0pR7sT4uVw2yAbZx81kQ0pR7sT4uVw2yAb", "Zx81kQ0pR7sT4uVw2yAb"),
+            ("пароль: hunter2", "hunter2"),
+            ("我的密码：hunter2", "hunter2"),
+            ("contraseña=hunter2", "hunter2"),
+            ("𝐩𝐚𝐬𝐬𝐰𝐨𝐫𝐝＝hunter2", "hunter2"),
+            ("p\u{336}a\u{336}s\u{336}s\u{336}word: hunter2", "hunter2"),
+            ("password=ｈｕｎｔｅｒ２", "ｈｕｎｔｅｒ２"),
+            ("password: |\n  hunter2", "hunter2"),
+            ("password: >- hunter2", "hunter2"),
+            ("token: !!str hunter2", "hunter2"),
+            ("<add key=\"Password\" value=\"hunter2\" />", "hunter2"),
+            ("<entry key=\"password\">hunter2 xyzzy</entry>", "xyzzy"),
+            ("- name: DB_PASSWORD\n  value: hunter2", "hunter2"),
+            ("[{\"name\": \"DB_PASSWORD\", \"value\": \"hunter2\"}]", "hunter2"),
+            ("machine example.org password hunter2 login me", "hunter2"),
+            ("default login me password hunter2", "hunter2"),
+            ("git config --global http.password hunter2", "hunter2"),
+            ("aws configure set aws_secret_access_key hunter2", "hunter2"),
+            ("DefaultEndpointsProtocol=https;AccountName=x;AccountKey=aHVudGVyMg==;EndpointSuffix=core.windows.net", "aHVudGVyMg"),
+            ("SharedAccessSignature=sr=x&sig=aHVudGVyMg%3D&se=1", "aHVudGVyMg"),
+            ("https://a.blob.core.windows.net/c?sv=2024-11-04&ss=b&srt=sco&sp=r&se=2026-01-31T00:00:00Z&sig=aB3%2FaHVudGVyMg%3D", "aHVudGVyMg"),
+            ("Driver={ODBC Driver 18};Server=db;UID=sa;PWD={hunter2;x};", "hunter2"),
+            ("jdbc:postgresql://db/x?user=me&password=hunter2", "hunter2"),
+            ("jdbc:mysql://db/x?user=me&password=hunter2&ssl=true", "hunter2"),
+            ("sasl.jaas.config=org.x.PlainLoginModule required username=\"me\" password=\"hunter2\";", "hunter2"),
+            ("mount -t cifs //s/x /m -o username=me,password=hunter2,uid=1", "hunter2"),
+            ("docker run -e POSTGRES_PASSWORD=hunter2 -p 5432:5432 postgres", "hunter2"),
+            ("kubectl create secret generic x --from-literal=password=hunter2", "hunter2"),
+            ("helm upgrade x . --set db.password=hunter2,replicas=2", "hunter2"),
+            ("terraform apply -var db_password=hunter2", "hunter2"),
+            ("ansible-playbook x.yml -e ansible_become_pass=hunter2", "hunter2"),
+            ("wget --http-password=hunter2 https://x", "hunter2"),
+            ("java -Djavax.net.ssl.keyStorePassword=hunter2 -jar x", "hunter2"),
+            ("msbuild /p:Password=hunter2", "hunter2"),
+            ("BW_SESSION=hunter2==", "hunter2"),
+            ("otp: 123456", "123456"),
+            ("PrivateKey = aHVudGVyMg==", "aHVudGVyMg"),
+            ("PresharedKey = aHVudGVyMg==", "aHVudGVyMg"),
+            ("wpa_passphrase=hunter2", "hunter2"),
+            ("mnemonic: \"hunter2 abandon ability able\"", "ability"),
+            ("X-Auth-Key: hunter2", "hunter2"),
+            ("{\"payload\":\"{\\\"password\\\":\\\"hunter2\\\"}\"}", "hunter2"),
         ],
         ordinary: &[
             "the password is on the wall", "PWD=/home/me", "OLDPWD=/tmp", "token_type=bearer", "max_tokens=4096",
@@ -212,6 +299,9 @@ pub static EXAMPLES: &[Example] = &[
             "/srv/releases/2026-01-31T12:00:00Z/v1.2.3-rc.1+build.5", "sha256:9f86d081884c7d659a2feaa0c55ad015",
             "ip-10-0-3-17.eu-central-1.compute.internal", "rustc 1.95.0 (59807616e 2026-04-14)",
             "Linux-6.12.8-x86_64-with-glibc2.40", "python3.13/site-packages/tokenize.py", "密码学 入门",
+            "HEROKU_SLUG_COMMIT=3f786850e387550fdab836ed7e6dc881de23001b", "telegram: channel", "DISCORD_CHANNEL=general", "netlify: deploy 4 of 5",
+            "name=config value=3", "key: name value: 3", "cities: threshold=5", "secret_name=prod-db", "token_url=https://example.org/oauth",
+            "set --global x y", "latest: prod", "passwords are kept elsewhere", "on: |", "password_file=/run/secrets/db", "ｗｉｄｅ　ｔｅｘｔ", "①②③ 𝐛𝐨𝐥𝐝 text",
         ],
     },
     Example {
@@ -225,8 +315,37 @@ pub static EXAMPLES: &[Example] = &[
             ("docker login -u me -p hunter2", "hunter2"),
             ("redis-cli -a hunter2 ping", "hunter2"),
             ("smbclient //x/y -U me%hunter2", "hunter2"),
+            ("curl --proxy-user me:hunter2 https://x", "hunter2"),
+            ("mysqldump -h db -uroot -phunter2 x > y", "hunter2"),
+            ("mongosh -u me -p hunter2 db", "hunter2"),
+            ("az login --service-principal -u x -p hunter2", "hunter2"),
+            ("ldapsearch -x -D cn=me -w hunter2 -b dc=x", "hunter2"),
+            ("sqlcmd -S db -U sa -P hunter2", "hunter2"),
+            ("snmpwalk -v3 -u me -A hunter2 -X xyzzy host", "hunter2"),
+            ("openssl enc -aes-256-cbc -k hunter2 -in x", "hunter2"),
+            ("openssl pkcs12 -in x -passin pass:hunter2", "hunter2"),
+            ("keytool -list -storepass hunter2", "hunter2"),
         ],
         ordinary: &["docker run -u 1000:1000 x", "ssh -p 2222 host", "mkdir -p a/b", "cp -a x y", "mysql -u root -p db"],
+    },
+    Example {
+        rule: "piped-password",
+        secrets: &[
+            ("echo hunter2 | sudo -S ls", "hunter2"),
+            ("echo -n 'hunter2 xyzzy' | docker login -u me --password-stdin", "xyzzy"),
+            ("printf '%s' hunter2 |gh auth login --with-token", "hunter2"),
+            ("echo me:hunter2 | chpasswd", "hunter2"),
+        ],
+        ordinary: &["echo done | tee log", "echo a; sudo -S ls | echo b", "sudo -S true", "echo x --password-stdin"],
+    },
+    Example {
+        rule: "oracle-credentials",
+        secrets: &[
+            ("sqlplus scott/hunter2@db", "hunter2"),
+            ("sqlplus -S scott/hunt@er2@//db:1521/x", "hunt@er2"),
+            ("jdbc:oracle:thin:scott/hunter2@db:1521:x", "hunter2"),
+        ],
+        ordinary: &["sqlplus /nolog", "sqlplus scott@db", "jdbc:oracle:thin:@//db:1521/x", "jdbc:oracle:thin:@db:1521:x"],
     },
 ];
 
@@ -247,4 +366,17 @@ pub static METADATA: &[(&str, &str)] = &[
     (r#"{"argv":["mysql","--password","hunter2"]}"#, "hunter2"),
     (r#"{"headers":{"Authorization":"Bearer hunter2"}}"#, "hunter2"),
     (r#"{"private_key":"-----BEGIN PRIVATE KEY-----\nhunter2"}"#, "hunter2"),
+    (r#"{"pin":"0"}"#, "\"0\""),
+    (r#"{"Password":"x"}"#, "\"x\""),
+    (r#"{"db":{"pass":"x1"}}"#, "x1"),
+    (r#"{"ｐａｓｓｗｏｒｄ":"x1"}"#, "x1"),
+    (r#"{"пароль":"x1"}"#, "x1"),
+    (r#"{"p\u0336assword":"x1"}"#, "x1"),
+    (r#"{"token_old":"x1"}"#, "x1"),
+    (r#"{"twilio":"0a1b2c3d4e5f60718293a4b5c6d7e8f9"}"#, "0a1b2c3d"),
+    (r#"{"type":"service_account","private_key_id":"k","private_key":"-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----\n"}"#, "MIIEvQ"),
+    (r#"{"response":"{\"access_token\": \"hunter2\", \"expires_in\": 3600}"}"#, "hunter2"),
+    (r#"{"argv":["curl","-u","me:hunter2","https://x"]}"#, "hunter2"),
+    (r#"{"argv":["sshpass","-p","hunter2","ssh","me@x"]}"#, "hunter2"),
+    (r#"{"argv":["mysql","-uroot","-phunter2"]}"#, "hunter2"),
 ];

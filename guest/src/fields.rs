@@ -4,8 +4,6 @@
 //! refused; what comes over the wire is refused when its structure is wrong. Builders and validator
 //! use the same functions, so that what one makes the other takes.
 
-use uuid::{Uuid, Variant, Version};
-
 use crate::limits::{
     COMPONENT_NAME_SCALARS_MAX, CWD_SCALARS_MAX, HOME_SCALARS_MAX, HOSTNAME_SCALARS_MAX, PID_MAX,
     PLATFORM_SCALARS_MAX, PYTHON_VERSION_SCALARS_MAX, SESSION_ID_BYTES_MAX, SHELL_TYPE_SCALARS_MAX,
@@ -14,8 +12,10 @@ use crate::limits::{
 use crate::redact::{self, HIDDEN, Secrets};
 use crate::report::Report;
 use crate::sanitize;
+use crate::search::has;
 use crate::time;
 use crate::types::{ChangeKind, EnvironmentInfo, Policy, Rule, UserInfo};
+pub(crate) use crate::uuid::{new_uuid, parse_uuid};
 
 /// Stands for a name or path of which nothing usable was left. It claims no place and nobody.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -124,14 +124,6 @@ pub(crate) fn pid(pid: impl TryInto<u32>, report: &mut Report) -> u32 {
     pid
 }
 
-/// UUID v4 (RFC 9562) in its form with hyphens, in small letters.
-pub(crate) fn parse_uuid(text: &str) -> Option<String> {
-    const HYPHENATED_BYTES: usize = 36;
-    let id = Uuid::try_parse(text).ok().filter(|_| text.len() == HYPHENATED_BYTES)?;
-    let is_v4 = id.get_version() == Some(Version::Random) && id.get_variant() == Variant::RFC4122;
-    is_v4.then(|| id.hyphenated().to_string())
-}
-
 /// A UUID v4 that must be one.
 pub(crate) fn uuid(text: &str, path: &str, report: &mut Report) -> Option<String> {
     let id = parse_uuid(text);
@@ -139,11 +131,6 @@ pub(crate) fn uuid(text: &str, path: &str, report: &mut Report) -> Option<String
         report.violation(path, Rule::BadFormat, "must be a UUID of version 4");
     }
     id
-}
-
-/// A new UUID v4 from 16 random bytes.
-pub(crate) fn new_uuid(bytes: [u8; 16]) -> String {
-    uuid::Builder::from_random_bytes(bytes).into_uuid().hyphenated().to_string()
 }
 
 /// A time that must be one, in microseconds since 1970.
@@ -222,7 +209,7 @@ fn below(cwd: &str, home: &str) -> Option<String> {
 }
 
 fn without_segment(path: &str, name: &str) -> Option<String> {
-    if name.is_empty() || !path.contains(name) {
+    if name.is_empty() || !has(path, name) {
         return None;
     }
     let segments = path.split_inclusive(['/', '\\']).map(|segment| {

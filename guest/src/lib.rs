@@ -48,6 +48,7 @@ pub mod breaker_model;
 mod breaker_properties;
 #[cfg(test)]
 mod breaker_tests;
+mod commands;
 mod escape;
 pub mod events;
 #[cfg(any(test, feature = "oracles"))]
@@ -58,10 +59,13 @@ mod json_scan;
 mod json_write;
 pub mod limits;
 mod metadata;
+#[cfg(test)]
+mod models_tests;
 mod nfc;
 #[cfg(any(test, feature = "oracles"))]
 pub mod oracles;
 mod pairs;
+mod plain;
 #[cfg(test)]
 mod properties;
 mod redact;
@@ -72,11 +76,13 @@ mod rules_tests;
 pub mod sanitize;
 #[cfg(test)]
 mod schema;
+mod search;
 #[cfg(test)]
 mod session_life;
 mod shapes;
 mod telling;
 mod time;
+mod token_table;
 mod tokens;
 mod unicode;
 mod unicode_tables;
@@ -85,6 +91,7 @@ mod unicode_tables_tests;
 #[cfg(test)]
 mod unicode_tests;
 mod urls;
+mod uuid;
 pub mod validate;
 mod wire;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Cleans metadata: every key and string through the sanitizer, values under telling keys redacted,
 //! size checked. Knows the reserved keys by name, not what they mean.
 
+use crate::commands::{Programs, option_value};
 use crate::json::{Json, Object, key_path};
 use crate::json_write;
 use crate::limits::{
@@ -54,8 +55,7 @@ impl Cleaner<'_, '_> {
         // Judged by what is left of keys and values, so that the second time comes out like the first.
         let has =
             |name: &str| members.iter().find(|(cleaned, ..)| cleaned.text == name).map(|(.., value)| value);
-        let names_secret =
-            ["name", "key"].iter().any(|name| has(name).is_some_and(|v| self.is_telling(v, "")));
+        let names_secret = ["name", "key"].iter().any(|name| has(name).is_some_and(|v| self.is_telling(v)));
         let is_web_key = has("kty").is_some();
         let mut clean = Object::new();
         for (number, (cleaned, key, value)) in members.into_iter().enumerate() {
@@ -64,7 +64,7 @@ impl Cleaner<'_, '_> {
             if cleaned.text.is_empty() && !key.is_empty() {
                 self.report.violation(&path, Rule::Empty, "nothing is left of the key once it is cleaned");
             }
-            let telling = self.secrets.telling(&cleaned.text);
+            let telling = self.secrets.telling_key(&cleaned.text);
             let hide = hide
                 || telling == Telling::Always
                 || (names_secret && cleaned.text == "value")
@@ -81,31 +81,47 @@ impl Cleaner<'_, '_> {
         sanitize::clean(key, METADATA_KEY_SCALARS_MAX, self.secrets)
     }
 
-    /// Whether a value is a telling name after `prefix`: `{"name": "DB_PASSWORD", "value": …}`, as
-    /// container tools write an environment, and `["mysql", "--password", …]`.
-    fn is_telling(&self, value: &Json, prefix: &str) -> bool {
-        match value {
-            Json::Text(text) => {
-                let text = sanitize::clean(text, METADATA_STRING_SCALARS_MAX, self.secrets).text;
-                text.starts_with(prefix) && self.secrets.telling(&text) == Telling::Always
-            }
-            _ => false,
+    /// Whether a value is a telling name: `{"name": "DB_PASSWORD", "value": …}`, as container tools write
+    /// an environment.
+    fn is_telling(&self, value: &Json) -> bool {
+        self.word(value).is_some_and(|name| self.secrets.telling_key(&name) == Telling::Always)
+    }
+
+    /// What is left of a text; judged by it, the second time comes out like the first.
+    fn word(&self, value: &Json) -> Option<String> {
+        let Json::Text(text) = value else { return None };
+        Some(sanitize::clean(text, METADATA_STRING_SCALARS_MAX, self.secrets).text)
+    }
+
+    /// The elements of a list, which may be the words of a command: `["mysql", "--password", …]`,
+    /// `["curl", "-u", …]`.
+    fn list(&mut self, list: Vec<Json>, path: &str, hide: bool, telling: Telling) -> Vec<Json> {
+        let words: Vec<_> = list.iter().map(|item| self.word(item).unwrap_or_default()).collect();
+        let line = words.join(" ");
+        let mut programs = Programs::of(&line);
+        let mut previous = "";
+        let mut items = Vec::with_capacity(list.len());
+        for (at, (item, word)) in list.into_iter().zip(&words).enumerate() {
+            let is_option =
+                |word: &str| word.starts_with('-') && self.secrets.telling_key(word) == Telling::Always;
+            let is_argument = is_option(previous) && !is_option(word);
+            let is_credential =
+                option_value(previous, word, &mut programs).is_some_and(|value| !value.is_empty());
+            items.push(self.value(
+                item,
+                &format!("{path}[{at}]"),
+                hide || is_argument || is_credential,
+                telling,
+            ));
+            previous = word;
         }
+        items
     }
 
     fn value(&mut self, value: Json, path: &str, hide: bool, telling: Telling) -> Json {
         match value {
             Json::Object(object) => Json::Object(self.object(object, path, hide)),
-            Json::List(list) => {
-                let mut is_argument = false;
-                let items = list.into_iter().enumerate().map(|(at, item)| {
-                    let is_option = self.is_telling(&item, "-");
-                    let hide = hide || (is_argument && !is_option);
-                    is_argument = is_option;
-                    self.value(item, &format!("{path}[{at}]"), hide, telling)
-                });
-                Json::List(items.collect())
-            }
+            Json::List(list) => Json::List(self.list(list, path, hide, telling)),
             Json::Text(text) => Json::Text(self.text(text, path, hide, telling)),
             Json::Signed(_) | Json::Unsigned(_) | Json::Float(_) if hide => {
                 self.report.change(path, ChangeKind::Redacted, TELLING_KEY);

@@ -1,7 +1,7 @@
 //! Scanners for secrets that a name beside them tells of: `password=…`, `"token": "…"`,
-//! `Authorization: Bearer …`, `--password …`, `?sig=…`, `set -x API_KEY …`, `curl -u user:…`.
+//! `Authorization: Bearer …`, `--password …`, `?sig=…`, `set -x API_KEY …`.
 //!
-//! Which names tell is said in `telling`. A value is taken whole, quotes and brackets respected; in
+//! Which names tell is said in `telling`, which options of which programs in `commands`. A value is taken whole, quotes and brackets respected; in
 //! doubt too much is redacted and not too little.
 
 use crate::redact::{Finding, HIDDEN, MARK, Secrets, Telling, looks_random};
@@ -43,6 +43,26 @@ impl<'t> Key<'t> {
         matches!(self.before(), Some('?' | '&'))
     }
 
+    /// Whether a separator follows at once, as in an assignment.
+    fn is_assigned(&self) -> bool {
+        self.text.get(self.end..).is_some_and(|rest| rest.starts_with(['=', ':', '"', '\'']))
+    }
+
+    /// `name="DB_PASSWORD" value="…"`, as settings in XML and environments in JSON are written; `words`
+    /// are the two before this one.
+    fn is_value_of(&self, words: [&str; 2], secrets: &Secrets<'_>) -> bool {
+        let [member, name] = words;
+        let is = |word: &str, wanted: &[&str]| wanted.iter().any(|wanted| word.eq_ignore_ascii_case(wanted));
+        is(self.name(), &["value"])
+            && is(member, &["name", "key"])
+            && secrets.telling(name) == Telling::Always
+    }
+
+    /// `<entry key="password">…</entry>`, and `<password>…</password>`.
+    fn is_of_element(&self, rest: &str) -> bool {
+        rest.starts_with("\">") || (self.before() == Some('<') && rest.starts_with('>'))
+    }
+
     fn is_header(&self, header: &str) -> bool {
         let name = self.name();
         let at = name.len().checked_sub(header.len());
@@ -72,7 +92,9 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
             continue;
         }
         let telling = match secrets.telling(key.name()) {
+            Telling::Not if key.is_value_of(words, secrets) => Telling::Always,
             Telling::Not if key.is_query_parameter() && key.name() == "code" => Telling::WhenRandom,
+            Telling::Not if key.is_assigned() => secrets.telling_assigned(key.name()),
             telling => telling,
         };
         if telling == Telling::Not {
@@ -102,16 +124,14 @@ fn is_working_directory(name: &str, value: &str) -> bool {
     matches!(name, "PWD" | "OLDPWD") && value.trim_start_matches(['\\', '"', '\'']).starts_with(['/', '~'])
 }
 
-/// What stands between a key and its value, written plainly, in full width or look-alikes, and with
-/// percent signs.
-static SEPARATORS: [&str; 17] =
-    ["=>", ":=", "==", "=", ":", "：", "＝", "﹕", "﹦", "︓", "∶", "꞉", "%3D", "%3d", "%3A", "%3a", "→"];
+/// What stands between a key and its value, written plainly, in look-alikes, and with percent signs.
+static SEPARATORS: [&str; 13] = ["=>", ":=", "==", "=", ":", "︓", "∶", "꞉", "%3D", "%3d", "%3A", "%3a", "→"];
 
 /// Where the value of `key` begins, if what follows makes it a key. `words` are the two before it.
 fn value_start(key: &Key<'_>, words: [&str; 2]) -> Option<usize> {
     let rest = key.text.get(key.end..)?;
-    if key.before() == Some('<') && rest.starts_with('>') {
-        return Some(key.end + 1);
+    if key.is_of_element(rest) {
+        return Some(key.end + rest.find('>')? + 1);
     }
     let closed = rest.trim_start_matches(['\\', '"', '\'', '`', ']', ')']);
     let spaced = closed.trim_start();
@@ -119,18 +139,27 @@ fn value_start(key: &Key<'_>, words: [&str; 2]) -> Option<usize> {
         let value = spaced.get(separator.len()..)?;
         // `token://…` is a URL and `token::Kind` a path of a program, not a pair.
         let is_name = *separator == ":" && (value.starts_with("//") || value.starts_with(':'));
-        return (!is_name).then(|| key.text.len() - value.trim_start().len());
+        return (!is_name).then(|| key.text.len() - after_block_mark(value.trim_start()).len());
     }
     let takes_word = key.is_option() || is_assigned_by_word(words);
     let follows = closed.len() == rest.len() && spaced.len() < rest.len() && !spaced.starts_with("--");
     (takes_word && follows).then(|| key.text.len() - spaced.len())
 }
 
-/// `set -x TOKEN …`, `setenv TOKEN …`, `config set token …`, `login me password …` (netrc).
+/// What follows a mark of YAML that says how the value below is written.
+fn after_block_mark(value: &str) -> &str {
+    static MARKS: [&str; 8] = ["|", ">", "|-", ">-", "|+", ">+", "!!str", "!!binary"];
+    let rest = MARKS.iter().filter_map(|mark| value.strip_prefix(mark)).find(|rest| rest.starts_with(' '));
+    rest.map_or(value, str::trim_start)
+}
+
+/// `set -x TOKEN …`, `setenv TOKEN …`, `config set token …`, `config --global token …`, and netrc's
+/// `login me password …` and `machine there password …`.
 fn is_assigned_by_word(words: [&str; 2]) -> bool {
     let [first, second] = words;
     let sets = |word: &str| matches!(word, "set" | "setenv" | "setx" | "add" | "put");
-    sets(second) || (sets(first) && second.starts_with('-')) || first == "login"
+    let is_option = second.starts_with('-');
+    sets(second) || (matches!(first, "set" | "config") && is_option) || matches!(first, "login" | "machine")
 }
 
 /// First and last byte of the value that begins at `at`; nothing for an empty value or a mark.
@@ -155,12 +184,13 @@ fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, usize)> {
     } else if key.is_header("cookie") {
         rest.find(['"', '\'', '|']).unwrap_or(rest.len())
     } else {
-        word_len(rest, key.before() == Some('<'))
+        word_len(rest, key.is_of_element(key.text.get(key.end..).unwrap_or_default()))
     };
     (len > 0).then_some((at, at + len))
 }
 
 /// Whether a value is a mark already, with nothing of the value left beside it.
+#[inline(never)]
 fn is_marked(rest: &str) -> bool {
     let after = rest.strip_prefix(MARK).or_else(|| rest.strip_prefix(HIDDEN));
     after.is_some_and(|after| {
@@ -177,6 +207,7 @@ fn ends_value(c: char) -> bool {
 }
 
 /// Length up to the closing quote, or of everything where there is none.
+#[inline(never)]
 fn quoted_len(text: &str, quote: char, escaped: bool) -> usize {
     let mut slashes = 0;
     for (at, c) in text.char_indices() {
@@ -191,6 +222,7 @@ fn quoted_len(text: &str, quote: char, escaped: bool) -> usize {
 }
 
 /// Length up to the bracket that closes the first one, or of everything where none does.
+#[inline(never)]
 fn bracketed_len(text: &str) -> usize {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {
@@ -209,19 +241,23 @@ fn bracketed_len(text: &str) -> usize {
 }
 
 /// Length of an unquoted value: to a space, quote, `&` or `;`, to a comma before the next pair, and
-/// without closing brackets at its end.
+/// without closing brackets at its end. Looks no further than that: a text of nothing but pairs must
+/// not be read once for each of them.
+#[inline(never)]
 fn word_len(text: &str, in_element: bool) -> usize {
     if in_element {
         return text.find('<').unwrap_or(text.len());
     }
-    let word = text.get(..text.find(ends_value).unwrap_or(text.len())).unwrap_or_default();
-    let next_pair = word.match_indices(',').find(|&(at, _)| {
-        let after = word.get(at + 1..).unwrap_or_default();
-        let key = after.len() - after.trim_start_matches(in_key).len();
-        key > 0 && after.get(key..).is_some_and(|rest| rest.starts_with(['=', ':']))
-    });
-    let word = next_pair.and_then(|(at, _)| word.get(..at)).unwrap_or(word);
-    word.trim_end_matches(is_closer).len()
+    let ends = |(at, c): (usize, char)| ends_value(c) || (c == ',' && begins_pair(text, at + 1));
+    let end = text.char_indices().find(|&place| ends(place)).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or_default().trim_end_matches(is_closer).len()
+}
+
+/// Whether a key and its separator stand at `at`.
+#[inline(never)]
+fn begins_pair(text: &str, at: usize) -> bool {
+    let rest = text.get(at..).unwrap_or_default();
+    rest.trim_start_matches(in_key).strip_prefix(['=', ':']).is_some() && rest.starts_with(in_key)
 }
 
 /// Schemes of HTTP authentication that are followed by one word.
@@ -281,79 +317,4 @@ pub(crate) fn find_bearers(text: &str, rule: &'static str, found: &mut Vec<Findi
             found.push(Finding { range: start..start + len, rule });
         }
     }
-}
-
-/// Programs whose short option is followed by a password, as a word of its own.
-static PASSWORD_OPTIONS: &[(&str, &str)] = &[
-    ("sshpass", "-p"),
-    ("login", "-p"),
-    ("mongo", "-p"),
-    ("redis-cli", "-a"),
-    ("ldap", "-w"),
-    ("zip", "-P"),
-    ("rabbitmqadmin", "-p"),
-    ("pscp", "-pw"),
-    ("plink", "-pw"),
-];
-
-/// Programs whose `-p` is followed by the password without a space.
-static GLUED_OPTIONS: &[&str] = &["mysql", "mariadb", "sshpass", "7z", "rar"];
-
-/// Credentials in the options of well-known programs: `-u user:password`, `sshpass -p …`,
-/// `mysql -p…`.
-pub(crate) fn find_options(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    let mut programs = Programs { text, glued: None, options: None };
-    let mut previous = "";
-    for word in text.split_whitespace() {
-        let value = option_value(previous, word, &mut programs);
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            let from = value.as_ptr() as usize - text.as_ptr() as usize;
-            found.push(Finding { range: from..from + value.len(), rule });
-        }
-        previous = word;
-    }
-}
-
-/// The part of `word` that is a password, if the option before it or in it says so.
-fn option_value<'t>(previous: &str, word: &'t str, programs: &mut Programs<'t>) -> Option<&'t str> {
-    if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U") {
-        password_of_pair(word)
-    } else if let Some(pair) = word.strip_prefix("--user=").or_else(|| word.strip_prefix("-u")) {
-        password_of_pair(pair)
-    } else if previous.starts_with('-') && programs.have_option(previous) {
-        Some(word)
-    } else {
-        let value = word.strip_prefix("-p").filter(|value| !value.starts_with('-'))?;
-        programs.have_glued_option().then_some(value)
-    }
-}
-
-/// Which programs a text names: looked for once, and only when an option makes it matter.
-struct Programs<'t> {
-    text: &'t str,
-    glued: Option<bool>,
-    options: Option<Vec<&'static str>>,
-}
-
-impl Programs<'_> {
-    fn have_option(&mut self, option: &str) -> bool {
-        if !PASSWORD_OPTIONS.iter().any(|&(_, known)| known == option) {
-            return false;
-        }
-        let named = || PASSWORD_OPTIONS.iter().filter(|(program, _)| self.text.contains(program));
-        let options = self.options.get_or_insert_with(|| named().map(|&(_, option)| option).collect());
-        options.contains(&option)
-    }
-
-    fn have_glued_option(&mut self) -> bool {
-        let text = self.text;
-        *self.glued.get_or_insert_with(|| GLUED_OPTIONS.iter().any(|program| text.contains(program)))
-    }
-}
-
-/// The part after the colon, unless it is a group id as in `docker run -u 1000:1000`.
-fn password_of_pair(pair: &str) -> Option<&str> {
-    let (_, password) = pair.split_once([':', '%'])?;
-    let password = password.trim_end_matches(['"', '\'']);
-    (!password.bytes().all(|b| b.is_ascii_digit()) && !password.starts_with("//")).then_some(password)
 }

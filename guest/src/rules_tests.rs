@@ -15,9 +15,11 @@ const MAX: u32 = 4096;
 
 #[test]
 fn every_rule_has_secrets_and_ordinary_text_as_examples() {
-    for rule in RULES.iter().filter(|rule| rule.name != "token") {
-        let example = EXAMPLES.iter().find(|example| example.rule == rule.name);
-        assert!(example.is_some_and(|e| !e.secrets.is_empty() && !e.ordinary.is_empty()), "{}", rule.name);
+    let tables = ["token", "marked-secret"];
+    let rules = RULES.iter().map(|rule| rule.name).filter(|name| !tables.contains(name));
+    for rule in rules.chain(crate::shapes::marked_rules()) {
+        let example = EXAMPLES.iter().find(|example| example.rule == rule);
+        assert!(example.is_some_and(|e| !e.secrets.is_empty() && !e.ordinary.is_empty()), "{rule}");
     }
 }
 
@@ -77,7 +79,7 @@ fn ordinary_metadata_is_left_alone() {
 #[test]
 fn every_token_of_the_table_is_redacted_under_its_name() {
     for token in TOKENS {
-        let secret = token_sample(token, token.body_min);
+        let secret = token_sample(token, token.body_min.into());
         let text = format!("cd x/{secret}; ls");
         let clean = check_sanitize_text(&text, MAX, &open_policy());
         assert_eq!(clean.text, format!("cd x/{MARK}; ls"), "{}", token.prefix);
@@ -88,7 +90,7 @@ fn every_token_of_the_table_is_redacted_under_its_name() {
 #[test]
 fn what_is_too_short_for_a_token_is_left_alone() {
     for token in TOKENS {
-        let text = format!("cd x/{}", token_sample(token, token.body_min.min(8) - 1));
+        let text = format!("cd x/{}", token_sample(token, usize::from(token.body_min.min(8) - 1)));
         let is_another = TOKENS.iter().any(|t| t.prefix != token.prefix && text.contains(t.prefix));
         assert!(is_another || sanitize_text(&text, MAX, &open_policy()).text == text, "{text}");
     }
@@ -122,7 +124,7 @@ proptest! {
         at in 0..TOKENS.len(), before in "(\\PC{0,30}[ /=:\"'(,@]|)", after in "([ \"',;)&]\\PC{0,30}|)", max in 0..200_u32
     ) {
         let token = TOKENS.get(at).unwrap();
-        let secret = token_sample(token, token.body_min);
+        let secret = token_sample(token, token.body_min.into());
         let clean = check_sanitize_text(&format!("{before}{secret}{after}"), max, &open_policy());
         prop_assert!(!clean.text.contains(&secret), "{}", clean.text);
     }

@@ -1,7 +1,10 @@
 //! Scanners for secrets that are told by their shape alone: private key blocks, JWTs, password hashes,
 //! and tokens without a prefix. Keys and URLs around them are the business of `pairs` and `urls`.
 
+use std::ops::RangeInclusive;
+
 use crate::redact::{Finding, looks_random};
+use crate::search::{find, has, places};
 
 fn is_base64url(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b == b'-'
@@ -23,31 +26,59 @@ fn words(text: &str, is_in: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = 
     })
 }
 
-/// PEM and OpenSSH private keys: from the BEGIN line to the END line, or to the end of the text where
-/// it was cut off (RFC 7468). PuTTY's format from its private lines on.
+/// Private keys in blocks: PEM and OpenSSH (RFC 7468), OpenPGP, SSH2 with its four dashes (RFC 4716) and
+/// the static keys of OpenVPN, from the BEGIN line to the END line, or to the end of the text where it
+/// was cut off. PuTTY's format from its private lines on.
 pub(crate) fn find_private_keys(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    const BEGIN: &str = "-----BEGIN ";
-    const LABEL_BYTES_MAX: usize = 64;
-    let mut from = 0;
-    while let Some(start) = text.get(from..).and_then(|t| t.find(BEGIN)).map(|at| from + at) {
-        from = start + BEGIN.len();
-        let rest = text.get(from..).unwrap_or_default();
-        let Some(label_len) = rest.find("-----").filter(|&len| len <= LABEL_BYTES_MAX) else { continue };
-        if !rest.get(..label_len).is_some_and(|label| label.contains("PRIVATE KEY")) {
-            continue;
-        }
-        let body = from + label_len;
-        let end = text.get(body..).and_then(|t| t.find("-----END ")).map(|at| body + at + "-----END ".len());
-        let end = end.map_or(text.len(), |end| {
-            let tail = text.get(end..).unwrap_or_default();
-            tail.find("-----").filter(|&len| len <= LABEL_BYTES_MAX).map_or(end, |at| end + at + 5)
-        });
-        found.push(Finding { range: start..end, rule });
-        from = end;
+    const BEGIN: &str = "BEGIN ";
+    const END: &str = "END ";
+    let mut done = 0;
+    for at in places(text, BEGIN) {
+        let Some(start) = dashes_before(text, at).filter(|_| at >= done) else { continue };
+        let Some(body) = after_label(text, at + BEGIN.len(), is_private) else { continue };
+        let rest = text.get(body..).unwrap_or_default();
+        let mut ends = places(rest, END).map(|at| body + at);
+        let end = ends.find(|&at| dashes_before(text, at).is_some()).map(|at| at + END.len());
+        done = end.map_or(text.len(), |end| after_label(text, end, |_| true).unwrap_or(end));
+        found.push(Finding { range: start..done, rule });
     }
-    if let Some(at) = text.find("Private-Lines:").filter(|_| text.contains("PuTTY-User-Key-File")) {
-        found.push(Finding { range: at..text.len(), rule });
-    }
+    find_putty_key(text, rule, found);
+}
+
+/// Bytes of a label between dashes.
+const LABEL_BYTES_MAX: usize = 64;
+
+fn is_private(label: &str) -> bool {
+    ["PRIVATE KEY", "OpenVPN Static key", "OpenVPN tls-crypt-v2"].iter().any(|name| has(label, name))
+}
+
+/// Where the dashes begin that stand before `at`: four or five, and in SSH2's form a space.
+fn dashes_before(text: &str, at: usize) -> Option<usize> {
+    const DASHES: usize = 5;
+    let before = text.get(..at)?;
+    let before = before.strip_suffix(' ').unwrap_or(before);
+    let dashes = before.bytes().rev().take(DASHES).take_while(|&b| b == b'-').count();
+    (dashes + 1 >= DASHES).then(|| before.len() - dashes)
+}
+
+/// Where the dashes end that follow a label at `at` of which `is_wanted` is true.
+fn after_label(text: &str, at: usize, is_wanted: fn(&str) -> bool) -> Option<usize> {
+    let rest = text.get(at..text.floor_char_boundary(at + LABEL_BYTES_MAX))?;
+    let len = find(rest, "----").filter(|&len| rest.get(..len).is_some_and(is_wanted))?;
+    Some(at + len + run(text.as_bytes(), at + len, |b| b == b'-'))
+}
+
+fn find_putty_key(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    const MAC: &str = "Private-MAC:";
+    let Some(start) = find(text, "Private-Lines:").filter(|_| has(text, "PuTTY-User-Key-File")) else {
+        return;
+    };
+    let mac = text.get(start..).and_then(|rest| find(rest, MAC)).map(|at| start + at + MAC.len());
+    let end = mac.map_or(text.len(), |at| {
+        let at = at + run(text.as_bytes(), at, |b| b == b' ');
+        at + run(text.as_bytes(), at, |b| b.is_ascii_hexdigit())
+    });
+    found.push(Finding { range: start..end, rule });
 }
 
 /// JSON Web Tokens in compact form, signed or encrypted (RFC 7515, RFC 7516): the first part is a JSON
@@ -57,7 +88,7 @@ pub(crate) fn find_jwts(text: &str, rule: &'static str, found: &mut Vec<Finding>
     const PAYLOAD_BYTES_MIN: usize = 4;
     for (start, end) in words(text, |b| is_base64url(b) || b == b'.') {
         let Some(word) = text.get(start..end) else { continue };
-        let Some(at) = word.find("eyJ") else { continue };
+        let Some(at) = find(word, "eyJ") else { continue };
         let mut parts = word.get(at..).unwrap_or_default().split('.');
         let header = parts.next().is_some_and(|part| part.len() >= HEADER_BYTES_MIN);
         let payload = parts.next().is_some_and(|part| part.len() >= PAYLOAD_BYTES_MIN);
@@ -103,23 +134,94 @@ pub(crate) fn find_password_hashes(text: &str, rule: &'static str, found: &mut V
     }
 }
 
-/// Client secrets of Azure: 3 characters, `7Q~` or `8Q~`, 31 to 34 more.
-pub(crate) fn find_azure_secrets(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    for (start, end) in words(text, |b| is_base64url(b) || b == b'~' || b == b'.') {
-        let marked = text.get(start + 3..).is_some_and(|t| t.starts_with("7Q~") || t.starts_with("8Q~"));
-        if marked && end - start >= 37 {
-            found.push(Finding { range: start..end, rule });
+/// A secret with a mark inside of it or at its end.
+struct Marked {
+    rule: &'static str,
+    mark: &'static str,
+    /// Characters before the mark, and characters of the whole.
+    before: RangeInclusive<usize>,
+    len: RangeInclusive<usize>,
+    /// Written in base64, whose `+` and `/` would join paths elsewhere.
+    is_base64: bool,
+}
+
+const fn marked(
+    rule: &'static str,
+    mark: &'static str,
+    before: RangeInclusive<usize>,
+    len: RangeInclusive<usize>,
+    is_base64: bool,
+) -> Marked {
+    Marked { rule, mark, before, len, is_base64 }
+}
+
+/// Marks that issuers put into their secrets, so that scanners can find them.
+#[rustfmt::skip]
+static MARKED: &[Marked] = &[
+    marked("azure-client-secret", "Q~", 4..=4, 37..=44, false),
+    marked("azure-key", "JQQJ9", 40..=100, 60..=140, false),
+    marked("azure-key", "AZDO", 40..=100, 80..=120, false),
+    marked("azure-key", "AzCa", 33..=34, 40..=44, true),
+    marked("azure-key", "ACDb", 70..=80, 80..=90, true),
+    marked("azure-key", "AzFu", 20..=90, 40..=100, false),
+    marked("azure-key", "AzSe", 20..=90, 40..=100, false),
+    marked("azure-key", "APIM", 70..=80, 80..=90, true),
+    marked("azure-key", "+ACR", 30..=90, 40..=100, true),
+    marked("azure-key", "+AIoT", 20..=90, 36..=100, true),
+    marked("azure-key", "+ASt", 60..=90, 80..=100, true),
+    marked("azure-key", "+ABa", 60..=90, 80..=100, true),
+    marked("azure-key", "+AEh", 20..=90, 36..=100, true),
+    marked("azure-key", "+ARm", 20..=90, 36..=100, true),
+    marked("azure-key", "+AMC", 60..=90, 80..=100, true),
+    marked("mailchimp-key", "-us", 32..=32, 36..=37, false),
+    marked("maxmind-key", "_mmk", 36..=36, 40..=40, false),
+    marked("newrelic-key", "NRAL", 36..=36, 40..=40, false),
+    marked("paypal-token", "access_token$", 0..=0, 40..=140, false),
+    marked("salesforce-session", "!AQ", 15..=18, 60..=160, false),
+    marked("terraform-token", ".atlasv1.", 1..=64, 50..=160, false),
+];
+
+impl Marked {
+    fn has(&self, b: u8) -> bool {
+        match self.is_base64 {
+            true => b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'),
+            false => is_base64url(b) || matches!(b, b'.' | b'~' | b'!' | b'$'),
         }
     }
 }
 
-/// Bot tokens of Telegram: a number of 8 to 10 digits, `:`, 35 characters that begin with `AA`.
+/// The names of the rules of [`find_marked`].
+#[cfg(test)]
+pub(crate) fn marked_rules() -> impl Iterator<Item = &'static str> {
+    MARKED.iter().map(|marked| marked.rule)
+}
+
+/// Secrets of [`MARKED`].
+pub(crate) fn find_marked(text: &str, found: &mut Vec<Finding>) {
+    for marked in MARKED {
+        for at in places(text, marked.mark) {
+            // No further than the entry is long: one more character says that it does not fit.
+            let (before_max, len_max) = (marked.before.end() + 1, marked.len.end() + 1);
+            let before = text.as_bytes().get(..at).unwrap_or_default();
+            let before = before.iter().rev().take(before_max).take_while(|&&b| marked.has(b)).count();
+            let rest = text.as_bytes().get(at..).unwrap_or_default();
+            let len = before + rest.iter().take(len_max).take_while(|&&b| marked.has(b)).count();
+            let range = at - before..at - before + len;
+            let fits = marked.before.contains(&before) && marked.len.contains(&len);
+            if fits && text.get(range.clone()).is_some_and(looks_random) {
+                found.push(Finding { range, rule: marked.rule });
+            }
+        }
+    }
+}
+
+/// Bot tokens of Telegram: a number of 8 to 16 digits, `:`, 35 characters that begin with `AA`.
 pub(crate) fn find_telegram_tokens(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    for (at, _) in text.match_indices(":AA") {
+    for at in places(text, ":AA") {
         let before = text.as_bytes().get(..at).unwrap_or_default();
-        let digits = before.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+        let digits = before.iter().rev().take(17).take_while(|b| b.is_ascii_digit()).count();
         let len = run(text.as_bytes(), at + 1, is_base64url);
-        if (8..=10).contains(&digits) && len >= 30 {
+        if (8..=16).contains(&digits) && len >= 30 {
             found.push(Finding { range: at - digits..at + 1 + len, rule });
         }
     }
@@ -143,7 +245,7 @@ pub(crate) fn find_discord_tokens(text: &str, rule: &'static str, found: &mut Ve
 
 /// Secret access keys of AWS beside their key id: 40 characters of base64 have no mark of their own.
 pub(crate) fn find_aws_secret_keys(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    if !["AKIA", "ASIA"].iter().any(|id| text.contains(id)) {
+    if !["AKIA", "ASIA"].iter().any(|id| has(text, id)) {
         return;
     }
     for (start, end) in words(text, |b| b.is_ascii_alphanumeric() || b == b'/' || b == b'+') {
@@ -151,19 +253,6 @@ pub(crate) fn find_aws_secret_keys(text: &str, rule: &'static str, found: &mut V
         let has = |is_in: fn(&u8) -> bool| word.as_bytes().iter().any(is_in);
         if has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit) {
             found.push(Finding { range: start..end, rule });
-        }
-    }
-}
-
-/// Tokens of Terraform Cloud: 14 characters, `.atlasv1.`, 60 or more.
-pub(crate) fn find_terraform_tokens(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    const MARK: &str = ".atlasv1.";
-    for (at, mark) in text.match_indices(MARK) {
-        let before = text.as_bytes().get(..at).unwrap_or_default();
-        let id = before.iter().rev().take(64).take_while(|b| b.is_ascii_alphanumeric()).count();
-        let len = run(text.as_bytes(), at + mark.len(), is_base64url);
-        if id > 0 && len >= 40 {
-            found.push(Finding { range: at - id..at + mark.len() + len, rule });
         }
     }
 }

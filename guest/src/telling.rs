@@ -15,97 +15,26 @@ pub(crate) enum Telling {
 const FOLDED_BYTES_MAX: usize = 128;
 
 /// Endings of folded names whose value is always a secret.
+#[rustfmt::skip]
 static ALWAYS: &[&str] = &[
-    "accesskey",
-    "accountkey",
-    "apikey",
-    "apitoken",
-    "appkey",
-    "authkey",
-    "authorization",
-    "authtoken",
-    "bearer",
-    "clientkey",
-    "clientkeydata",
-    "connectionstring",
-    "connstr",
-    "contrasena",
-    "cookie",
-    "credential",
-    "credentials",
-    "cryptkey",
-    "decryptionkey",
-    "deploykey",
-    "encryptionkey",
-    "hmackey",
-    "jwt",
-    "kennwort",
-    "licensekey",
-    "masterkey",
-    "mdp",
-    "motdepasse",
-    "oauthtoken",
-    "passcode",
-    "passkey",
-    "passphrase",
-    "passphrases",
-    "passwd",
-    "password",
-    "passwordhash",
-    "passwords",
-    "passwort",
-    "personalaccesstoken",
-    "privatekey",
-    "privkey",
-    "proxyauthorization",
-    "pwd",
-    "refreshtoken",
-    "requirepass",
-    "sasl",
-    "secret",
-    "secretkey",
-    "secretkeybase",
-    "secrets",
-    "secretvalue",
-    "securitytoken",
-    "senha",
-    "servicekey",
-    "sessionkey",
-    "sessiontoken",
-    "sharedaccesskey",
-    "sharedkey",
-    "signingkey",
-    "sshkey",
-    "sshpass",
-    "storagekey",
-    "token",
-    "tokensecret",
-    "userpass",
-    "userpassword",
-    "webhooksecret",
-    "wachtwoord",
+    "accesskey", "accountkey", "adgangskode", "adminpw", "apikey", "appkey", "authkey", "authorization",
+    "backupcode", "backupcodes", "bearer", "bindpw", "bwsession", "clientkey", "clientkeydata",
+    "connectionstring", "connstr", "contrasena", "cookie", "credential", "credentials", "cryptkey",
+    "dbpass", "decryptionkey", "deploykey", "encryptionkey", "haslo", "heslo", "hmackey", "jelszo", "jwt",
+    "kennwort", "licensekey", "losenord", "lozinka", "masterkey", "mdp", "mnemonic", "motdepasse", "parola",
+    "parool", "passcode", "passkey", "passord", "passphrase", "passphrases", "passwd", "password",
+    "passwordhash", "passwords", "passwort", "privatekey", "privkey", "pwd", "recoverycode",
+    "recoverycodes", "requirepass", "rootpass", "rootpw", "salasana", "sasl", "secret", "secretid",
+    "secretkey", "secretkeybase", "secrets", "secretvalue", "seedphrase", "senha", "servicekey",
+    "sessionkey", "sharedkey", "sifre", "signingkey", "sshkey", "sshpass", "storagekey", "token",
+    "userpass", "userpw", "wachtwoord",
 ];
 
 /// Endings of folded names whose value is a secret when it looks random.
+#[rustfmt::skip]
 static WHEN_RANDOM: &[&str] = &[
-    "auth",
-    "cred",
-    "creds",
-    "hmac",
-    "jsessionid",
-    "key",
-    "keys",
-    "nonce",
-    "otp",
-    "salt",
-    "seed",
-    "sessid",
-    "sid",
-    "sig",
-    "signature",
-    "tokens",
-    "totp",
-    "webhook",
+    "auth", "cred", "creds", "csrf", "hmac", "jsessionid", "key", "keys", "nonce", "otp", "salt", "seed",
+    "sessid", "sid", "sig", "signature", "tokens", "totp", "webhook", "xsrf",
 ];
 
 /// Endings that say the contrary of what their last word says.
@@ -124,18 +53,85 @@ static PUBLIC: &[&str] = &[
 ];
 
 /// Short words that tell only as a word of their own: `db_pass` does, `bypass` does not.
-static WORDS: &[&str] = &["pass", "pw", "psw", "pswd", "passw", "pin", "psk", "pat", "apitok"];
+static WORDS: &[&str] =
+    &["pass", "pw", "psw", "pswd", "passw", "pin", "psk", "pat", "apitok", "otp", "totp", "cvv", "cvc"];
 
-/// Last two letters of all entries above, one bit for each pair: most words end otherwise, and cost
-/// no more than this look.
+/// Last words that say of what kind or age a secret is: `password_old` is a password.
+#[rustfmt::skip]
+static NEUTRAL: &[&str] = &[
+    "admin", "backup", "base", "ci", "current", "default", "dev", "encoded", "env", "live", "local", "new", "old",
+    "plain", "plaintext", "prev", "previous", "primary", "prod", "production", "raw", "root", "secondary", "stage",
+    "staging", "str", "string", "test", "text", "val", "value",
+];
+
+/// Names of passwords in languages whose letters are beyond ASCII: endings, in the cases they come in.
+#[rustfmt::skip]
+static BEYOND_ASCII: &[&str] = &[
+    "contraseña", "CONTRASEÑA", "hasło", "HASŁO", "пароль", "Пароль", "ПАРОЛЬ", "密码", "密碼", "口令", "パスワード", "비밀번호",
+    "암호", "şifre", "mật khẩu", "סיסמה", "סיסמא",
+];
+
+/// Pieces of folded names: beside them stands a secret if it looks random.
+static PIECES: &[&str] =
+    &["password", "passwd", "secret", "token", "credential", "apikey", "privatekey", "accesskey"];
+
+/// Issuers whose keys have no form of their own; pieces of folded names as well.
+#[rustfmt::skip]
+static ISSUERS: &[&str] = &[
+    "adafruit", "adobe", "airtable", "algolia", "alibaba", "aliyun", "anthropic", "asana", "auth0", "beamer", "binance",
+    "bitfinex", "bittrex", "cloudflare", "cloudinary", "codecov", "cohere", "coinbase", "confluent", "contentful",
+    "datadog", "deepgram", "discord", "droneci", "dropbox", "etsy", "facebook", "fastly", "finicity", "finnhub",
+    "flickr", "freshbooks", "gitter", "gocardless", "heroku", "hubspot", "intercom", "jfrog", "kraken", "kucoin",
+    "launchdarkly", "linkedin", "mailchimp", "mailgun", "mapbox", "mattermost", "meraki", "messagebird", "mistral",
+    "netlify", "newrelic", "nytimes", "okta", "openai", "opsgenie", "pagerduty", "plaid", "postmark", "privateai",
+    "rapidapi", "rollbar", "sendbird", "sendgrid", "sentry", "shodan", "snyk", "sonar", "splunk", "squarespace",
+    "sumologic", "telegram", "travis", "trello", "twilio", "twitch", "twitter", "vonage", "wandb", "yandex", "zendesk",
+];
+
+/// Endings of folded names that speak of something else than the secret: where it is, what it is called,
+/// which version of a program was built.
+#[rustfmt::skip]
+static ABOUT: &[&str] = &[
+    "arn", "build", "commit", "digest", "file", "hash", "host", "id", "image", "name", "path", "ref", "release", "rev",
+    "revision", "sha", "slug", "tag", "uri", "url", "version",
+];
+
+/// Last two letters of the lists of endings above, one bit for each pair: most words end otherwise, and
+/// cost no more than this look.
 static LAST_LETTERS: [u32; LETTERS] = {
     let mut pairs = [0; LETTERS];
     note_last_letters(&mut pairs, ALWAYS);
     note_last_letters(&mut pairs, WHEN_RANDOM);
     note_last_letters(&mut pairs, WORDS);
+    note_last_letters(&mut pairs, NEUTRAL);
     pairs
 };
 const LETTERS: usize = 26;
+
+/// First two letters of [`PIECES`] and [`ISSUERS`], in the same way.
+static FIRST_LETTERS: [u32; LETTERS] = {
+    let mut pairs = [0; LETTERS];
+    note_first_letters(&mut pairs, PIECES);
+    note_first_letters(&mut pairs, ISSUERS);
+    pairs
+};
+
+#[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
+const fn note_first_letters(pairs: &mut [u32; LETTERS], names: &[&str]) {
+    let mut at = 0;
+    while at < names.len() {
+        let name = names[at].as_bytes();
+        pairs[(name[0] - b'a') as usize] |= 1 << (name[1] - b'a');
+        at += 1;
+    }
+}
+
+/// Where two small letters stand in such a table.
+fn bit_of(pair: &[u8]) -> Option<(usize, u32)> {
+    let &[first, second] = pair else { return None };
+    let is_letter = first.is_ascii_lowercase() && second.is_ascii_lowercase();
+    is_letter.then(|| (usize::from(first - b'a'), 1 << (second - b'a')))
+}
 
 #[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
 const fn note_last_letters(pairs: &mut [u32; LETTERS], names: &[&str]) {
@@ -149,52 +145,88 @@ const fn note_last_letters(pairs: &mut [u32; LETTERS], names: &[&str]) {
 }
 
 fn may_tell(name: &str) -> bool {
-    if name.chars().next_back().is_some_and(is_full_width) {
-        return true;
-    }
-    let mut letters = name.bytes().rev().filter(|b| !matches!(b, b'-' | b'_' | b'.' | b' '));
+    let mut letters = name.bytes().rev().filter(|b| !is_separator(char::from(*b)));
     let mut letter = || letters.next()?.to_ascii_lowercase().checked_sub(b'a').filter(|&at| at < 26);
     let (Some(last), Some(before)) = (letter(), letter()) else { return false };
     LAST_LETTERS.get(usize::from(last)).is_some_and(|pairs| pairs >> before & 1 == 1)
 }
 
-/// How much `name` tells about its value. Case, `-`, `_`, `.` and a number at the end do not count.
+fn is_separator(c: char) -> bool {
+    matches!(c, '-' | '_' | '.' | ' ')
+}
+
+/// How much `name` tells. Case, `-`, `_`, `.`, a number at the end and words of [`NEUTRAL`] do not count.
 pub(crate) fn telling(name: &str) -> Telling {
-    let name = name.trim_matches(|c: char| !c.is_alphanumeric());
-    let unnumbered = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | '.'));
-    if !may_tell(unnumbered) {
+    let name = unnumbered(name.trim_matches(|c: char| !c.is_alphanumeric()));
+    if !name.is_ascii() && ends_in(name, BEYOND_ASCII) {
+        return Telling::Always;
+    }
+    if !may_tell(name) {
         return Telling::Not;
     }
-    let folded = fold(unnumbered);
-    let ends_in = |list: &[&str]| list.iter().any(|end| folded.ends_with(end));
-    let is_word = || WORDS.iter().any(|word| last_word(unnumbered).eq_ignore_ascii_case(word));
-    if ends_in(PUBLIC) {
+    let name = without_neutral(name);
+    let folded = fold(name);
+    if ends_in(&folded, PUBLIC) {
         Telling::Not
-    } else if ends_in(ALWAYS) || is_word() {
+    } else if ends_in(&folded, ALWAYS) || is_one_of(last_word(name), WORDS) {
         Telling::Always
-    } else if ends_in(WHEN_RANDOM) {
+    } else if ends_in(&folded, WHEN_RANDOM) {
         Telling::WhenRandom
     } else {
         Telling::Not
     }
 }
 
+/// Whether a name that tells nothing by its end lets one think of a secret.
+pub(crate) fn hints(name: &str) -> bool {
+    let folded = fold(name);
+    let has_piece = folded.as_bytes().windows(2).enumerate().any(|(at, pair)| {
+        let may_begin = || {
+            bit_of(pair).is_some_and(|(row, bit)| FIRST_LETTERS.get(row).is_some_and(|bits| bits & bit != 0))
+        };
+        let begins = |list: &[&str]| {
+            folded.get(at..).is_some_and(|rest| list.iter().any(|piece| rest.starts_with(piece)))
+        };
+        may_begin() && (begins(PIECES) || begins(ISSUERS))
+    });
+    has_piece && !ends_in(&folded, PUBLIC) && !ends_in(&folded, ABOUT)
+}
+
+#[inline(never)]
+fn ends_in(folded: &str, ends: &[&str]) -> bool {
+    // Most differ in the last letter, which is sooner compared than the whole.
+    let last = |text: &str| text.as_bytes().last().copied();
+    ends.iter().any(|end| last(end) == last(folded) && folded.ends_with(end))
+}
+
+#[inline(never)]
+fn is_one_of(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+fn unnumbered(name: &str) -> &str {
+    name.trim_end_matches(|c: char| c.is_ascii_digit() || is_separator(c))
+}
+
+fn without_neutral(mut name: &str) -> &str {
+    /// `DB_PASSWORD_PROD_OLD_VALUE` has three.
+    const WORDS_MAX: usize = 3;
+    for _ in 0..WORDS_MAX {
+        let last = last_word(name);
+        let rest = unnumbered(name.strip_suffix(last).unwrap_or_default());
+        if rest.is_empty() || !is_one_of(last, NEUTRAL) {
+            break;
+        }
+        name = rest;
+    }
+    name
+}
+
 /// A name in the form that names are compared in: lower case, without `-`, `_`, `.` and spaces.
 pub(crate) fn fold(name: &str) -> String {
     let tail = name.get(name.ceil_char_boundary(name.len().saturating_sub(FOLDED_BYTES_MAX))..);
     let chars = tail.unwrap_or_default().chars();
-    let chars = chars.map(|c| if is_full_width(c) { narrow(c) } else { c });
-    chars.filter(|c| !matches!(c, '-' | '_' | '.' | ' ')).map(|c| c.to_ascii_lowercase()).collect()
-}
-
-/// The ASCII characters in the width of ideographs.
-fn is_full_width(c: char) -> bool {
-    matches!(c, '\u{FF01}'..='\u{FF5E}')
-}
-
-fn narrow(c: char) -> char {
-    const DISTANCE: u32 = 0xFF01 - 0x21;
-    char::from_u32(u32::from(c).saturating_sub(DISTANCE)).unwrap_or(c)
+    chars.filter(|&c| !is_separator(c)).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// The last word of a name: after the last separator, or from the last capital after a small letter.

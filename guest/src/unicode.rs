@@ -120,9 +120,10 @@ fn follows_virama(before: &[char]) -> bool {
         && marks.find(|&&c| !is_combining_mark(c)).is_some_and(|&c| is_letter(c))
 }
 
-/// UAX #31, A2, the part after the join control: `$M1* $L`.
+/// UAX #31, A2, the part after the join control: `$M1* $L`. No letter of ASCII is joined with a virama.
 fn starts_with_letter(rest: &[char]) -> bool {
-    rest.iter().take(MARKS_MAX).find(|&&c| canonical_combining_class(c) == 0).is_some_and(|&c| is_letter(c))
+    let next = rest.iter().take(MARKS_MAX).find(|&&c| canonical_combining_class(c) == 0);
+    next.is_some_and(|&c| is_letter(c) && !c.is_ascii())
 }
 
 /// Beyond UAX #31: a ZWJ between a letter and its virama is spelling in Bengali (ya-phalaa after ra),

@@ -145,6 +145,7 @@ fn invisible_and_bidirectional_characters_go_where_they_mean_nothing() {
         ("د\u{200C}ر", "در"),
         ("क\u{200D}", "क"),
         ("क्\u{200C}", "क्"),
+        ("र्\u{200C}password", "र्password"),
         ("x\u{E0041}\u{E0042}\u{E007F}", "x"),
         ("🏴\u{E0068}\u{E0069}\u{E007F}", "🏴"),
         ("🏴\u{E0067}\u{E0062}", "🏴"),

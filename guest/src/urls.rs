@@ -2,6 +2,7 @@
 //! parameters are pairs like others and found by `pairs`.
 
 use crate::redact::{Finding, looks_random};
+use crate::search::{has, places};
 
 /// Bytes of a URL that are looked at: longer ones are no URLs to anybody (browsers stop at 2048), and
 /// text that is nothing but `://` must not be read a thousand times.
@@ -14,10 +15,12 @@ fn ends_url(c: char) -> bool {
 
 /// The password of `scheme://user:password@host`, and a random-looking user name, which is a token.
 pub(crate) fn find_userinfo(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    const MARK: &str = "://";
     let mut done = 0;
     let mut next_at = 0;
-    for (at, mark) in text.match_indices("://") {
-        let start = at + mark.len();
+    let mut url_end = 0;
+    for at in places(text, MARK) {
+        let start = at + MARK.len();
         if start < done {
             continue;
         }
@@ -29,8 +32,13 @@ pub(crate) fn find_userinfo(text: &str, rule: &'static str, found: &mut Vec<Find
         if next_at - start > URL_BYTES_MAX {
             continue;
         }
-        let rest = text.get(start..text.floor_char_boundary(start + URL_BYTES_MAX)).unwrap_or_default();
-        let Some(userinfo) = userinfo(rest) else { continue };
+        // URLs that follow one another without a space end at the same place: looked for once.
+        if url_end < start {
+            let rest = text.get(start..).unwrap_or_default();
+            url_end = start + rest.find(ends_url).unwrap_or(rest.len());
+        }
+        let end = url_end.min(text.floor_char_boundary(start + URL_BYTES_MAX));
+        let Some(userinfo) = text.get(start..end).and_then(userinfo) else { continue };
         done = start + userinfo.len();
         let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
         if !password.is_empty() {
@@ -46,15 +54,13 @@ pub(crate) fn find_userinfo(text: &str, rule: &'static str, found: &mut Vec<Find
 /// What stands before the `@` of the authority. A password may hold an unescaped `@`, `/` or `#`,
 /// against the RFC, so that where there is a password, everything up to the last `@` before the query
 /// belongs to it; what follows the colon is a port only if it is a number.
-fn userinfo(rest: &str) -> Option<&str> {
-    let ends_authority = |c| matches!(c, '/' | '?' | '#') || ends_url(c);
-    let authority = rest.get(..rest.find(ends_authority).unwrap_or(rest.len()))?;
+fn userinfo(url: &str) -> Option<&str> {
+    let authority = url.get(..url.find(['/', '?', '#']).unwrap_or(url.len()))?;
     let (user, after) = authority.split_once(':').unwrap_or((authority, ""));
     let is_port = after.bytes().all(|b| b.is_ascii_digit());
     if user.contains('@') || is_port {
         return authority.get(..authority.rfind('@')?);
     }
-    let url = rest.get(..rest.find(ends_url).unwrap_or(rest.len()))?;
     let query = url.match_indices('?').find(|&(at, _)| {
         let rest = url.get(at..).unwrap_or_default();
         rest.find('=').is_some_and(|equals| rest.find('@').is_none_or(|at| equals < at))
@@ -76,12 +82,12 @@ pub(crate) fn find_webhooks(text: &str, rule: &'static str, found: &mut Vec<Find
         "hooks.zapier.com/hooks/catch/",
     ];
     // All but one speak of hooks.
-    if !text.contains("hook") && !text.contains("chat.googleapis") {
+    if !["hook", "chat.googleapis"].iter().any(|word| has(text, word)) {
         return;
     }
     for path in PATHS {
         let mut done = 0;
-        for (at, _) in text.match_indices(path) {
+        for at in places(text, path) {
             let start = at + path.len();
             if start < done {
                 continue;

@@ -5,6 +5,7 @@
 
 mod cargo;
 mod docs;
+mod names;
 
 use std::path::Path;
 
@@ -67,7 +68,7 @@ pub fn build_other(name: &str, directory: &Path, workspace: &Path, target_dir: &
 }
 
 fn componentize(package: &Package<'_>, target_dir: &Path) -> Result<Vec<u8>> {
-    let module = cargo::build_module(package, target_dir)?;
+    let module = names::demangle(&cargo::build_module(package, target_dir)?)?;
     let component = ComponentEncoder::default()
         .module(&module)
         .and_then(|encoder| encoder.validate(true).encode())

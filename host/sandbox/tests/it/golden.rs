@@ -10,8 +10,8 @@ use wit_component::WitPrinter;
 /// The component of each world.
 const COMPONENTS: [(&str, &[u8]); 2] = [("session-tracker", COMPONENT), ("mcp-tools", MCP_TOOLS)];
 
-/// The component of the binary: code, Unicode tables, and 30 KB of names for the frames of traps.
-const COMPONENT_BYTES_MAX: usize = 400 << 10;
+/// The component of the binary: code, Unicode tables, and 15 KB of names for the frames of traps.
+const COMPONENT_BYTES_MAX: usize = 400_000;
 
 #[track_caller]
 fn check_golden(name: &str, actual: &str) {

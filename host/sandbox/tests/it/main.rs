@@ -7,6 +7,7 @@ mod file;
 mod golden;
 mod hostile;
 mod tools;
+mod work;
 
 use shelltrack_sandbox::types::*;
 
