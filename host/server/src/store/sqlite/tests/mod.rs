@@ -103,6 +103,5 @@ async fn events_that_wait_together_are_stored_in_few_commits() {
     }
     assert_eq!(store.counts().await.unwrap().total, 200);
     let commits = commits(&fixture) - before;
-    eprintln!("200 events, {commits} commits");
     assert!((1..10).contains(&commits), "{commits} commits");
 }
