@@ -237,7 +237,9 @@ fn router() -> ToolRouter<Tools> {
     let mut router = Tools::tool_router();
     for route in router.map.values_mut() {
         let tool = &mut route.attr;
-        tool.input_schema = Arc::new(portable(&tool.input_schema));
+        let mut input = portable(&tool.input_schema);
+        input.entry("properties").or_insert_with(|| json!({})); // clients exist that miss it
+        tool.input_schema = Arc::new(input);
         tool.output_schema = tool.output_schema.as_deref().map(portable).map(Arc::new);
         tool.description = tool.description.take().map(|text| text.replace('\n', " ").into());
     }
