@@ -1,4 +1,5 @@
-//! Containers: pid namespaces of their own, with their own `/proc` and with the machine's.
+//! Containers: pid namespaces of their own, with their own `/proc` and with the machine's, and disks that
+//! are full or read-only.
 
 use shelltrack_tests::binary::shelltrack;
 use shelltrack_tests::{BOUND, Finished, Home, Record, run_bounded, skip, wait_until};
@@ -88,4 +89,32 @@ fn what_a_container_left_behind_is_delivered_by_an_agent_outside() {
             .find(|record| record.text("correlation_id") == key)
             .filter(|record| record.text("state") == "crashed")
     });
+}
+
+#[test]
+fn a_disk_that_is_full_or_read_only_is_told_by_status_and_harms_no_shell() {
+    let home = Home::new();
+    let program = shelltrack().display();
+    let script = format!(
+        r#"mount -t tmpfs -o size=400k,mode=0700 tmpfs "$XDG_STATE_HOME" || exit 99
+        run() {{ '{program}' run -- sh -c 'exit 4'; echo "$1: $?"; '{program}' status | grep '^ATTENTION.*now'; }}
+        run well; '{program}' flush --timeout 60 > /dev/null
+        dd if=/dev/zero of="$XDG_STATE_HOME/fill" bs=1k 2> /dev/null; run full
+        rm "$XDG_STATE_HOME/fill"; run again; '{program}' flush --timeout 60 > /dev/null
+        while [ -e "$XDG_STATE_HOME"/shelltrack/*/agent.json ]; do sleep 0.1; done
+        mount -o remount,ro "$XDG_STATE_HOME" && run read-only; '{program}' list-sessions --json | grep -c '"ended"'"#
+    );
+    let Some(ran) = in_namespace(&home, &["--mount-proc", "--mount"], &["sh", "-c", &script]) else {
+        return skip(WHY_SKIPPED);
+    };
+    if ran.status == 99 {
+        return skip("nothing can be mounted here");
+    }
+    let told: Vec<&str> = ran.stdout.lines().collect();
+    let expected =
+        ["well: 4", "full: 4", "no space left", "again: 4", "read-only: 4", "Read-only file system", "2"];
+    assert_eq!(told.len(), expected.len(), "{ran:?}");
+    for (line, part) in told.iter().zip(expected) {
+        assert!(line.contains(part), "{line:?} does not say {part:?}: {ran:?}");
+    }
 }

@@ -59,7 +59,7 @@ impl Waiting<'_> {
                 targets.push(target);
             }
         }
-        targets.iter().map(|target| TargetStatus::load(spool, target).as_ordered(spool)).collect()
+        targets.iter().map(|target| TargetStatus::load(spool, target).with_order(spool)).collect()
     }
 }
 

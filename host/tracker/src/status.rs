@@ -56,7 +56,7 @@ impl TargetStatus {
     }
 
     /// As it is once an agent has obeyed: an order that none has obeyed yet counts as if one had.
-    pub(crate) fn as_ordered(mut self, spool: &Spool) -> Self {
+    pub(crate) fn with_order(mut self, spool: &Spool) -> Self {
         if let Some(order) = orders::waiting(spool, &self.target) {
             order.phase_name().clone_into(&mut self.breaker);
         }
@@ -159,7 +159,7 @@ impl Tracker {
         names.sort_unstable();
         let read = |name: &String| Spool::read_json(&self.spool.root().join(name)).ok().flatten();
         let targets = names.iter().filter_map(read);
-        Ok(targets.map(|target: TargetStatus| target.as_ordered(&self.spool)).collect())
+        Ok(targets.map(|target: TargetStatus| target.with_order(&self.spool)).collect())
     }
 
     /// Whether a person holds the breaker of any target open.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rustix::fs::{Access, access, statvfs};
 use serde::Serialize;
 use shelltrack_sandbox::types::Outcome;
 use shelltrack_sandbox::{Profile, Sandbox};
@@ -63,7 +64,7 @@ pub(crate) fn status(config: Option<&Path>, status: &args::Status) -> Result<Exi
     let told = tracker.status()?;
     if status.prometheus {
         // Somebody calls this every minute: no server is asked for it.
-        let needs_person = !attention(&told, None, now_ms()).is_empty();
+        let needs_person = of_disk(&told.spool).is_some() || !attention(&told, None, now_ms()).is_empty();
         let text = prometheus::text(told, tracker.metrics(), needs_person, now_ms())?;
         return write(status.output.as_deref(), &text);
     }
@@ -72,7 +73,8 @@ pub(crate) fn status(config: Option<&Path>, status: &args::Status) -> Result<Exi
     // A server that does not let go must not keep us.
     runtime.shutdown_background();
     let now_ms = now_ms();
-    let attention = attention(&told, Some(&server_now), now_ms);
+    let mut attention = attention(&told, Some(&server_now), now_ms);
+    attention.extend(of_disk(&told.spool));
     let log_file = agent_log::path(&told.spool);
     let report = Report { now_ms, status: told, config_file: settings.file, log_file, server_now, attention };
     if status.json {
@@ -172,6 +174,20 @@ fn of_probe(target: &Target, now: &Probe) -> Option<String> {
     // The one inside this program is away for no moment: its file cannot be used.
     let own = matches!(target, Target::Embedded { .. });
     now.error.as_ref().filter(|_| own).map(|error| format!("{name}: {error}"))
+}
+
+/// Why no session can be recorded at this moment, where the disk itself says so.
+fn of_disk(spool: &Path) -> Option<String> {
+    let place = spool.join("tmp");
+    let reason = match (access(&place, Access::WRITE_OK | Access::EXEC_OK), statvfs(&place)) {
+        (Err(error), _) => error.to_string(),
+        // Some file systems do not count files.
+        (_, Ok(disk)) if disk.f_bavail == 0 || (disk.f_files > 0 && disk.f_favail == 0) => {
+            "no space left on device".to_owned()
+        }
+        _ => return None,
+    };
+    Some(format!("no session is recorded now: {}: {reason}", spool.display()))
 }
 
 fn of_spool(status: &shelltrack_tracker::Status, now_ms: u64) -> Vec<String> {
