@@ -8,7 +8,7 @@ use crate::redact::{Finding, HIDDEN, MARK, Secrets, Telling, looks_random};
 
 /// Bytes by which it is judged whether a value looks random: more do not change the judgement, and a
 /// text of nothing but keys must not be read a thousand times.
-const RANDOM_BYTES_MAX: usize = 64;
+const RANDOM_BYTES_MAX: usize = 32;
 
 /// Characters of a key. Beyond ASCII everything but spaces and separators: names are told by their
 /// ends, and quotation marks and other signs around them do not count there.

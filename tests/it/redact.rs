@@ -57,6 +57,34 @@ fn a_key_of_several_lines_is_seen_as_a_whole() {
 }
 
 #[test]
+fn keys_of_other_forms_are_seen_as_a_whole_too() {
+    let pgp = concat!(
+        "-----BEGIN PGP PRIV",
+        "ATE KEY BLOCK-----\n\nlQOYBF3\n=abcd\n-----END PGP PRIVATE KEY BLOCK-----\nafter\n"
+    );
+    check(pgp, "[redacted]\nafter\n");
+    let ssh2 = concat!(
+        "---- BEGIN SSH2 ENCRYPTED PRIV",
+        "ATE KEY ----\nP2/56wAA\n---- END SSH2 ENCRYPTED PRIVATE KEY ----\nafter\n"
+    );
+    check(ssh2, "[redacted]\nafter\n");
+    let putty = concat!(
+        "PuTTY-User-",
+        "Key-File-3: ssh-rsa\nComment: x\nPrivate-Lines: 2\nAAABAQC4\nBBBB\nPrivate-MAC: 5f00\nafter\n"
+    );
+    check(putty, "PuTTY-User-Key-File-3: ssh-rsa Comment: x [redacted]\nafter\n");
+    // Pretty-printed JSON has the key in one line, its ends escaped.
+    let account = concat!(
+        "{\n  \"type\": \"service_account\",\n  \"private_key\": \"-----BEGIN PRIV",
+        "ATE KEY-----\\nMIIEvQ\\n-----END PRIVATE KEY-----\\n\",\n  \"client_id\": \"1\"\n}\n"
+    );
+    check(
+        account,
+        "{\n  \"type\": \"service_account\",\n  \"private_key\": \"[redacted]\",\n  \"client_id\": \"1\"\n}\n",
+    );
+}
+
+#[test]
 fn an_explanation_tells_line_and_rule_and_never_the_secret() {
     let told = redact(&Home::new(), &["--explain"], b"fine\npassword=hunter2\n\x1b[31mx\n").expect(0);
     assert!(!told.stdout.contains("hunter2"), "{told:?}");

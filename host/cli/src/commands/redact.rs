@@ -2,7 +2,7 @@
 //! what it would do. Shows what was done by rule and place, never the secret.
 //!
 //! Text is cleaned line by line, whatever its length as a whole. Lines that belong together because a
-//! key stands in them (from `-----BEGIN` to `-----END`) are cleaned as one and come out as one.
+//! key stands in them (PEM, OpenPGP, SSH2, PuTTY) are cleaned as one and come out as one.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -112,7 +112,7 @@ impl Redactor<'_> {
         while let Some(mut line) = next_line(&mut input, number + 1)? {
             let first = number + 1;
             number = first;
-            while begins_key(&line) && !line.contains("-----END") {
+            while is_inside_of_key(&line) {
                 let Some(next) = next_line(&mut input, number + 1)? else { break };
                 number += 1;
                 line.push('\n');
@@ -136,9 +136,17 @@ impl Redactor<'_> {
     }
 }
 
-/// A key in a file of several lines: the lines say nothing one by one.
-fn begins_key(line: &str) -> bool {
-    line.contains("-----BEGIN")
+/// How a key of several lines begins and ends (PEM and OpenPGP, SSH2, PuTTY): its lines say nothing one
+/// by one.
+static KEYS: [(&str, &str); 3] =
+    [("-----BEGIN", "-----END"), ("---- BEGIN", "---- END"), ("PuTTY-User-Key-File-", "Private-MAC:")];
+
+/// Whether a key begins in these lines that has not come to its end.
+fn is_inside_of_key(lines: &str) -> bool {
+    let is_open = |(begin, end)| {
+        lines.rfind(begin).is_some_and(|at| lines.get(at..).is_some_and(|key| !key.contains(end)))
+    };
+    KEYS.into_iter().any(is_open)
 }
 
 /// The next line without its end, bytes that are not UTF-8 replaced; none at the end of the input.
