@@ -1,6 +1,8 @@
 //! How much work hostile input can make: instructions of the component, counted by wasmtime's fuel,
 //! which no other load of the machine changes. Four times the input may cost about four times the work.
 
+#![allow(clippy::print_stdout, reason = "shows the figures when it is asked to")]
+
 use std::sync::LazyLock;
 
 use shelltrack_sandbox::COMPONENT;
@@ -8,6 +10,7 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine, Store};
 
 mod bindings {
+    #![allow(missing_docs, unreachable_pub, clippy::all)]
     wasmtime::component::bindgen!({ path: "../../wit", world: "session-tracker" });
 }
 use bindings::SessionTracker;
