@@ -7,6 +7,7 @@ use rmcp::model::{ErrorCode, ErrorData};
 use rmcp::service::{ClientInitializeError, ServiceError};
 use rmcp::transport::DynamicTransportError;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
+use serde_json::Value;
 use shelltrack_sandbox::types::Outcome;
 
 use super::http::HttpError;
@@ -83,10 +84,13 @@ pub(super) fn of_request(error: &ServiceError) -> Option<CallError> {
     }
 }
 
-/// A JSON-RPC error: bad arguments are the event's fault, the rest is the server's.
+/// A JSON-RPC error: bad arguments are the event's fault, the rest is the server's. A shelltrack server
+/// says when it is its database that cannot be used, and then no event would fare better.
 fn of_json_rpc(error: &ErrorData) -> CallError {
+    let kind = error.data.as_ref().and_then(|data| data.get("kind")).and_then(Value::as_str);
     let outcome = match error.code {
         ErrorCode::INVALID_PARAMS => Outcome::Refused,
+        ErrorCode::INTERNAL_ERROR if kind == Some("store") => Outcome::Overloaded,
         _ => Outcome::ServerError,
     };
     CallError::new(outcome, format!("the server answered with error {}: {}", error.code.0, error.message))
@@ -172,5 +176,8 @@ mod tests {
         assert!(refused.message.contains("pid must be positive"));
         let failed = of_json_rpc(&ErrorData::internal_error("boom", None));
         assert_eq!(failed.outcome, Outcome::ServerError);
+        let data = serde_json::json!({"kind": "store"});
+        let full = of_json_rpc(&ErrorData::internal_error("the disk is full", Some(data)));
+        assert_eq!(full.outcome, Outcome::Overloaded);
     }
 }

@@ -137,6 +137,18 @@ fn an_outage_of_six_hours_delays_and_loses_nothing() {
 }
 
 #[test]
+fn a_server_whose_disk_is_full_for_hours_costs_no_event() {
+    let world = World::new();
+    world.buddy.answer_always(Some(Answer::StoreError));
+    let keys = world.sessions(2);
+    world.play(async || {
+        tokio::time::sleep(std::time::Duration::from_secs(6 * 3600)).await;
+        world.buddy.answer_always(None);
+    });
+    world.check_complete(&keys);
+}
+
+#[test]
 fn what_waits_for_more_than_thirty_days_becomes_a_dead_letter() {
     let world = World::new();
     let key = world.start();

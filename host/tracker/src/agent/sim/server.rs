@@ -18,6 +18,8 @@ pub(super) enum Answer {
     ToolError(&'static str),
     /// A JSON-RPC error.
     RpcError(i32, &'static str),
+    /// What our own server says whose database cannot be written.
+    StoreError,
     /// This instead of a message.
     Raw(&'static str),
     /// The answer to another question.
@@ -168,6 +170,10 @@ impl Buddy {
             }
             Answer::RpcError(code, words) => {
                 let error = json!({"code": code, "message": words});
+                Reply::Line(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string(), 0)
+            }
+            Answer::StoreError => {
+                let error = json!({"code": -32603, "message": "the disk is full", "data": {"kind": "store"}});
                 Reply::Line(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string(), 0)
             }
         }
