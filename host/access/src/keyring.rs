@@ -127,10 +127,13 @@ impl Keyring {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.changed != now || is_fresh(now) {
             match self.load() {
-                Ok(keys) => loaded.keys = Arc::new(keys),
-                Err(error) => tracing::error!(%error, "the keys cannot be read anew; the old ones hold"),
+                Ok(keys) => *loaded = Loaded { changed: now, keys: Arc::new(keys) },
+                Err(error) => {
+                    tracing::error!(%error, "the keys cannot be read anew; the old ones hold");
+                    // A file may still be filled, or get its permissions, without a sign at the directory.
+                    loaded.changed = None;
+                }
             }
-            loaded.changed = now;
         }
         Arc::clone(&loaded.keys)
     }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::process::{Child, Command};
 
+use nix::sys::signal::SigSet;
 use nix::unistd::{getpgid, getpgrp, getsid};
 use rustix::io::Errno;
 use rustix::process::{
@@ -94,6 +95,9 @@ impl Supervisor {
             }
             other => other,
         };
+        // Whoever started us may have blocked signals, SIGCHLD among them, and we would wait for ever. The
+        // command has inherited the mask by now, as it would have had it without us.
+        drop(SigSet::all().thread_unblock());
         for signal in std::mem::take(&mut self.late) {
             drop(self.signals.add_signal(signal));
         }

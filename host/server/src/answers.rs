@@ -250,7 +250,7 @@ fn figures(tallies: &[&Tally]) -> Figures {
     };
     let (duration_us, known) = tallies
         .iter()
-        .fold((0.0, 0_u64), |(sum, known), tally| (sum + tally.duration_us as f64, known + tally.durations));
+        .fold((0.0, 0_u64), |(sum, known), tally| (sum + tally.duration_us, known + tally.durations));
     Figures {
         sessions: count(None),
         active: count(Some(State::Active)),

@@ -233,7 +233,7 @@ mod tests {
 
     fn tally(component_name: &str, sessions: u64) -> Tally {
         let component_name = component_name.to_owned();
-        Tally { component_name, state: State::Active, sessions, duration_us: 0, durations: 0 }
+        Tally { component_name, state: State::Active, sessions, duration_us: 0.0, durations: 0 }
     }
 
     #[test]

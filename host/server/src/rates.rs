@@ -2,7 +2,7 @@
 //!
 //! Whoever is known is counted by name, everybody else by address.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
 use governor::clock::{Clock, DefaultClock};
@@ -61,15 +61,34 @@ impl Rates {
         }
         let counted = match subject {
             Some(subject) => self.known.check_key(&subject.to_owned()),
-            None => self.unknown.check_key(&address),
+            None => self.unknown.check_key(&network(address)),
         };
         counted.map_err(|early| early.wait_time_from(self.clock.now()).as_secs() + 1)
+    }
+}
+
+/// Whose an address is: of IPv6 everybody has at least a /64 to choose from (RFC 6177).
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
+            Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        address => address.to_canonical(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one_caller() {
+        let of = |text: &str| network(text.parse::<IpAddr>().unwrap_or(IpAddr::from([0, 0, 0, 0])));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:0:0:7"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), IpAddr::from([192, 0, 2, 1]));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
 
     #[test]
     fn a_flood_of_one_caller_is_stopped_and_others_are_not() {

@@ -75,7 +75,8 @@ impl Tracker {
         let began = Instant::now();
         let session = self.record_start(context);
         self.count(Emission::Start, session.as_ref().err(), began);
-        if session.is_ok() {
+        // A spool that is full is emptied by an agent, and there may be none.
+        if matches!(session, Ok(_) | Err(Error::SpoolFull { .. })) {
             self.wake_agent();
         }
         session

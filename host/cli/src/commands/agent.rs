@@ -1,6 +1,7 @@
 //! `shelltrack agent`, started by whoever finds no agent: first a stage that lets go of the shell it was
 //! started from, then the agent itself. Or started by a service manager, which it tells how it is.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::rc::Rc;
@@ -25,8 +26,16 @@ const FIRST_OTHER_DESCRIPTOR: i32 = 3;
 /// Serves the spool: until nothing is left to do, or in the foreground until it is told to end.
 pub(crate) fn agent(config: Option<&Path>, agent: &Agent) -> Result<ExitCode, Failure> {
     let spool = match &agent.spool {
-        Some(spool) if spool.is_absolute() => spool.clone(),
-        Some(_) => return Err(Failure::Usage("SPOOL: must be an absolute path".to_owned())),
+        Some(spool) if !spool.is_absolute() => {
+            return Err(Failure::Usage("SPOOL: must be an absolute path".to_owned()));
+        }
+        // A spool is made where there is none, and what is foreign in it is set aside: not in any directory.
+        Some(spool) if !is_named_as_a_spool(spool) => {
+            return Err(Failure::Usage(
+                "SPOOL: must be a directory that shelltrack named, spool-…".to_owned(),
+            ));
+        }
+        Some(spool) => spool.clone(),
         None => spool_of(config)?,
     };
     let plugin = component(config, agent)?;
@@ -44,6 +53,10 @@ pub(crate) fn agent(config: Option<&Path>, agent: &Agent) -> Result<ExitCode, Fa
         tracing::info!(%error, "no session of its own");
     }
     serve(config, spool, &plugin, false)
+}
+
+fn is_named_as_a_spool(path: &Path) -> bool {
+    path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("spool-"))
 }
 
 /// The component that works: what the shell that starts an agent was told, or for a service manager's

@@ -1,5 +1,6 @@
 //! `shelltrack serve`: a Session-Buddy for others, on stdin and stdout or over HTTP.
 
+use std::env::VarError;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -77,7 +78,15 @@ fn listen(serve: &Serve) -> Result<Listen, Failure> {
 
 /// Over pipes the caller is who started us. Where a secret is given, what says otherwise is checked.
 fn with_caller(server: Server) -> Result<Server, Failure> {
-    let (secret, bearer) = (token::secret()?, std::env::var(TOKEN_VARIABLE).ok());
+    let bearer = match std::env::var(TOKEN_VARIABLE) {
+        Ok(bearer) => Some(bearer),
+        Err(VarError::NotPresent) => None,
+        // Taken for none it would let everybody in.
+        Err(VarError::NotUnicode(_)) => {
+            return Err(Failure::Usage(format!("{TOKEN_VARIABLE}: must be a token, which is ASCII")));
+        }
+    };
+    let secret = token::secret()?;
     if secret.is_none() && bearer.is_none() {
         return Ok(server);
     }

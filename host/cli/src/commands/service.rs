@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::{output, units};
 
 /// Variables that say where things are. A service manager does not have those of a shell.
-const PLACES: [&str; 3] = ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
+const PLACES: [&str; 4] = ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "SHELLTRACK_KEYS"];
 
 /// Prints the definition.
 pub(crate) fn service(config: Option<&Path>, service: &Service) -> Result<ExitCode, Failure> {

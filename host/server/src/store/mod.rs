@@ -222,7 +222,7 @@ pub(crate) struct Tally {
     pub(crate) state: State,
     pub(crate) sessions: u64,
     /// Sum of the durations that are known, in microseconds.
-    pub(crate) duration_us: i64,
+    pub(crate) duration_us: f64,
     /// How many of them are known.
     pub(crate) durations: u64,
 }

@@ -340,7 +340,7 @@ pub(crate) async fn statistics_count_by_component_and_state([store, _]: Stores) 
         component_name: name.into(),
         state,
         sessions,
-        duration_us: durations * 4_000_000,
+        duration_us: durations as f64 * 4e6,
         durations: durations.unsigned_abs(),
     };
     let expected =

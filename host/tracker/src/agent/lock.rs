@@ -5,6 +5,7 @@
 //! | `agent.lock` | held (flock) by the agent for as long as it lives |
 //! | `next.lock`  | held by the one newcomer that waits for `agent.lock` |
 //! | `agent.json` | there: whoever writes an event now can rely on this agent to see it |
+//! | `agent.last.json` | written by an agent that left while sessions were open: when that was |
 //!
 //! An agent removes `agent.json`, looks into `new/` once more, and only then lets go of the lock. A
 //! shell writes its event first and looks for `agent.json` afterwards: either it still finds it, then
@@ -13,6 +14,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -50,18 +52,28 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    /// The agent as it last announced itself, whether it still lives or not.
+    /// The agent as it last announced itself or took its leave, whether it still lives or not.
     pub(crate) fn last(spool: &Spool) -> Option<Self> {
-        Spool::read_json(&path(spool)).ok().flatten()
+        let said = [path(spool), parting(spool)];
+        said.iter().filter_map(|path| read(path)).max_by_key(|presence| presence.seen_ms)
     }
 
     /// The agent that can be relied upon, if there is one.
     pub(crate) fn current(spool: &Spool) -> Option<Self> {
-        Self::last(spool).filter(|presence| presence.process.is_alive())
+        read(&path(spool)).filter(|presence| presence.process.is_alive())
     }
 
     /// Announces this process as the agent, or that it is still there.
     pub(crate) fn announce(spool: &Spool, now_ms: u64, stays: bool) -> io::Result<()> {
+        Self::say(spool, &path(spool), now_ms, stays)
+    }
+
+    /// Leaves behind until when this agent was there: what is open was alive then, as far as anybody knows.
+    pub(crate) fn part(spool: &Spool, now_ms: u64, stays: bool) -> io::Result<()> {
+        Self::say(spool, &parting(spool), now_ms, stays)
+    }
+
+    fn say(spool: &Spool, to: &Path, now_ms: u64, stays: bool) -> io::Result<()> {
         let presence = Self {
             process: ProcessId::of(std::process::id()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -69,7 +81,7 @@ impl Presence {
             seen_ms: now_ms,
             stays,
         };
-        spool.replace_json(&path(spool), &presence, Part::Presence)
+        spool.replace_json(to, &presence, Part::Presence)
     }
 
     /// Whether this program is newer, and is to take over. An older one never displaces a newer one, and
@@ -104,8 +116,16 @@ impl Presence {
     }
 }
 
-fn path(spool: &Spool) -> std::path::PathBuf {
+fn path(spool: &Spool) -> PathBuf {
     spool.root().join("agent.json")
+}
+
+fn parting(spool: &Spool) -> PathBuf {
+    spool.root().join("agent.last.json")
+}
+
+fn read(path: &Path) -> Option<Presence> {
+    Spool::read_json(path).ok().flatten()
 }
 
 /// When the executable of this process was made. It may be replaced by now, and still be found.

@@ -97,7 +97,7 @@ pub(super) async fn stats(client: &Object, filter: &Filter) -> Result<Vec<Tally>
     let (conditions, values) = conditions(filter);
     let sql = format!(
         "SELECT component_name, state, count(*) AS sessions,
-             coalesce(sum(CASE WHEN end_us >= start_us THEN end_us - start_us END), 0)::bigint AS duration_us,
+             coalesce(sum(CASE WHEN end_us >= start_us THEN (end_us - start_us)::float8 END), 0) AS duration_us,
              count(CASE WHEN end_us >= start_us THEN 1 END) AS durations
          FROM sessions WHERE {conditions}
          GROUP BY component_name, state ORDER BY component_name COLLATE \"C\", state COLLATE \"C\" LIMIT {TALLIES_MAX}"

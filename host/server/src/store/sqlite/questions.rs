@@ -86,7 +86,7 @@ pub(super) fn stats(connection: &Connection, filter: &Filter) -> Result<Vec<Tall
     let (conditions, values) = conditions(filter);
     let sql = format!(
         "SELECT component_name, state, count(*) AS sessions,
-             coalesce(sum(CASE WHEN end_us >= start_us THEN end_us - start_us END), 0) AS duration_us,
+             total(CASE WHEN end_us >= start_us THEN end_us - start_us END) AS duration_us,
              count(CASE WHEN end_us >= start_us THEN 1 END) AS durations
          FROM sessions WHERE {conditions}
          GROUP BY component_name, state ORDER BY component_name, state LIMIT {TALLIES_MAX}"

@@ -282,6 +282,9 @@ impl Keeper {
         if self.shared.spool.dead_path(key, Kind::Start).exists() {
             return self.bury(key, kind, "the start of its session is a dead letter");
         }
+        if self.shared.spool.event_path(key, Kind::Start).exists() {
+            return; // it cannot be read for now, and its end waits with it
+        }
         tracing::info!(%key, "a second end of a session that is over changes nothing");
         if let Err(error) = remove(&self.shared.spool.event_path(key, kind), Part::Event) {
             tracing::error!(%error, "it stays in the queue");

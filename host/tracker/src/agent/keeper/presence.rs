@@ -50,9 +50,13 @@ impl Keeper {
 
     /// Withdraws for good, and lets the workers finish the calls they are in.
     pub(super) async fn leave(self) {
-        let Self { shared, workers, .. } = self;
+        let Self { shared, workers, sessions, .. } = self;
         shared.tell(Moment::Leaving);
         if !shared.visiting {
+            // As when the machine shuts down. Unsaid, whatever is open will seem to have ended as it began.
+            if sessions.any_open() && Presence::part(&shared.spool, now_ms(), shared.stays).is_err() {
+                tracing::warn!("until when open sessions were alive cannot be kept");
+            }
             drop(Presence::withdraw(&shared.spool));
         }
         let tasks: Vec<_> = workers.into_values().map(|(_, task)| task).collect();

@@ -5,6 +5,7 @@ use shelltrack_sandbox::types::ExitReason;
 use super::super::OpenSession;
 use super::Keeper;
 use crate::clock::now_us;
+use crate::spool::Kind;
 
 impl Keeper {
     /// Takes every session to mind that is not over.
@@ -25,7 +26,9 @@ impl Keeper {
     }
 
     fn resume(&mut self, session: &OpenSession, namespace_is_gone: bool) {
-        if session.is_forgettable(now_us()) {
+        // An end that was accepted is still to be delivered, however late.
+        let end_waits = self.shared.spool.event_path(session.key, Kind::End).exists();
+        if session.is_forgettable(now_us()) && !end_waits {
             if let Err(error) = session.forget(&self.shared.spool) {
                 tracing::error!(%error, "an ended session could not be forgotten");
             }
