@@ -68,11 +68,15 @@ pub static EXAMPLES: &[Example] = &[
     Example {
         rule: "jwt",
         secrets: &[
+            (
+                "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..Q2hpcGhlclRleHQ.aGVsbG93b3JsZHRoaXNpc2E.c29tZXRhZ3ZhbHVl",
+                "aGVsbG93b3JsZHRoaXNpc2E",
+            ),
             (concat!("eyJhbGciOiJIUzI1", "NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w"), "eyJzdWIiOiIxMjM0In0"),
             (concat!("x=eyJhbGciOiJub25l", "In0.eyJzdWIiOiIxIn0."), "eyJzdWIiOiIxIn0"),
             (concat!("eyJhbGciOiJSU0EtT0FFUCJ9", ".OKOawDo13gRp2.48V1_ALb6US04U3b.5eym8TW_c8SuK0lt.XFBoMYUZodetZdvT"), "5eym8TW_c8SuK0lt"),
         ],
-        ordinary: &["eyJ is how base64 of an object begins", "eyJhbGciOiJIUzI1NiJ9", "survey.journey.eye"],
+        ordinary: &["eyJhbGciOiJIUzI1NiJ9...", "eyJ is how base64 of an object begins", "eyJhbGciOiJIUzI1NiJ9", "survey.journey.eye"],
     },
     Example {
         rule: "password-hash",
@@ -158,6 +162,7 @@ pub static EXAMPLES: &[Example] = &[
             ("mongodb+srv://root:corr@ct@cluster0.example.net/?w=majority", "corr@ct"),
         ],
         ordinary: &[
+            "http://[::1]:4873/@scope/pkg",
             "ssh://git@example.org/repo.git", "http://localhost:8080/@scope/pkg", "https://example.org/a:b/@c",
             "see https://example.org/~me?mail=a@b.c", "git@example.org:team/repo.git", "https://example.org:8443/x",
         ],
@@ -290,6 +295,8 @@ pub static EXAMPLES: &[Example] = &[
             ("{\"payload\":\"{\\\"password\\\":\\\"hunter2\\\"}\"}", "hunter2"),
         ],
         ordinary: &[
+            "ANTHROPIC_MODEL=claude-3-5-sonnet-20241022", "OPENAI_MODEL=gpt-4o-mini-2024-07-18",
+            "TRAVIS_COMMIT_RANGE=a1b2c3d4e5f6...f6e5d4c3b2a1",
             "the password is on the wall", "PWD=/home/me", "OLDPWD=/tmp", "token_type=bearer", "max_tokens=4096",
             "primary_key: id", "key=value", "monkey=banana", "compass: north", "bypass=on", "keyboard: us",
             "git commit -m 'fix: token parsing'", "passwordless login", "--password-stdin", "--key file.pem",

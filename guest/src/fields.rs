@@ -4,6 +4,7 @@
 //! refused; what comes over the wire is refused when its structure is wrong. Builders and validator
 //! use the same functions, so that what one makes the other takes.
 
+use crate::json::{Json, Object};
 use crate::limits::{
     COMPONENT_NAME_SCALARS_MAX, CWD_SCALARS_MAX, HOME_SCALARS_MAX, HOSTNAME_SCALARS_MAX, PID_MAX,
     PLATFORM_SCALARS_MAX, PYTHON_VERSION_SCALARS_MAX, SESSION_ID_BYTES_MAX, SHELL_TYPE_SCALARS_MAX,
@@ -185,6 +186,17 @@ pub(crate) fn hide(
     }
     if policy.hide_cwd {
         hide_part(&mut environment.cwd, &CWD, whole, report);
+    }
+}
+
+/// The name behind `sudo`, in metadata that came over the wire.
+pub(crate) fn hide_sudo_user(metadata: &mut Object, report: &mut Report) {
+    let Some(Json::Object(origin)) = metadata.get_mut("origin") else { return };
+    if let Some(name) = origin.get_mut("sudo_user")
+        && !matches!(name, Json::Text(name) if name == HIDDEN)
+    {
+        *name = Json::Text(HIDDEN.to_owned());
+        report.change("metadata.origin.sudo_user", ChangeKind::Hidden, "");
     }
 }
 

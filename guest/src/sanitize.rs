@@ -77,9 +77,16 @@ pub(crate) fn clean(text: &str, scalars_max: usize, secrets: &Secrets<'_>) -> Cl
     Cleaned { text: MARK.chars().take(scalars_max).collect(), touches }
 }
 
-/// The part of `text` that is looked at.
+/// The part of `text` that is looked at. A word that the cut would split goes as a whole: half a token is told
+/// by no rule.
 fn cut_bytes(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
+    const WORD_BYTES_MAX: usize = 4096;
+    if text.len() <= TEXT_BYTES_MAX {
+        return text;
+    }
+    let cut = text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default();
+    let whole = cut.trim_end_matches(|c: char| c.is_ascii_graphic());
+    if cut.len() - whole.len() <= WORD_BYTES_MAX { whole } else { cut }
 }
 
 /// Takes out what is harmful and brings the rest into its normal form, until both agree: a joiner that

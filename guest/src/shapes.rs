@@ -91,7 +91,11 @@ pub(crate) fn find_jwts(text: &str, rule: &'static str, found: &mut Vec<Finding>
         let Some(at) = find(word, "eyJ") else { continue };
         let mut parts = word.get(at..).unwrap_or_default().split('.');
         let header = parts.next().is_some_and(|part| part.len() >= HEADER_BYTES_MIN);
-        let payload = parts.next().is_some_and(|part| part.len() >= PAYLOAD_BYTES_MIN);
+        // Encrypted with a shared key (`alg: dir`), the second part is empty and an initialization vector follows.
+        let payload = parts.next().is_some_and(|part| {
+            let part = if part.is_empty() { parts.next().unwrap_or_default() } else { part };
+            part.len() >= PAYLOAD_BYTES_MIN
+        });
         if header && payload {
             found.push(Finding { range: start + at..end, rule });
         }

@@ -92,8 +92,9 @@ static ISSUERS: &[&str] = &[
 /// which version of a program was built.
 #[rustfmt::skip]
 static ABOUT: &[&str] = &[
-    "arn", "build", "commit", "digest", "file", "hash", "host", "id", "image", "name", "path", "ref", "release", "rev",
-    "revision", "sha", "slug", "tag", "uri", "url", "version",
+    "arn", "branch", "build", "channel", "commit", "deployment", "digest", "endpoint", "file", "hash", "host", "id",
+    "image", "model", "name", "path", "project", "range", "ref", "region", "release", "rev", "revision", "sha", "slug",
+    "tag", "uri", "url", "version", "zone",
 ];
 
 /// Last two letters of the lists of endings above, one bit for each pair: most words end otherwise, and

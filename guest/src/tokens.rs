@@ -114,7 +114,11 @@ fn longest(tokens: impl Iterator<Item = &'static Token>, bytes: &[u8]) -> Option
         let len = rest.iter().take_while(|&&b| token.body.has(b)).count();
         let is_random =
             || rest.get(..len).and_then(|body| std::str::from_utf8(body).ok()).is_some_and(looks_random);
-        let is_token = len >= usize::from(token.body_min) && (token.body != Body::Mixed || is_random());
+        // Hexadecimal from its first digit on: the digest of something.
+        let is_digest =
+            || bytes.iter().take(token.prefix.len() + len).all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let is_token =
+            len >= usize::from(token.body_min) && !is_digest() && (token.body != Body::Mixed || is_random());
         is_token.then_some((token.rule, token.prefix.len() + len))
     });
     fitting.max_by_key(|&(_, len)| len)

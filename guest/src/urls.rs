@@ -57,7 +57,8 @@ pub(crate) fn find_userinfo(text: &str, rule: &'static str, found: &mut Vec<Find
 fn userinfo(url: &str) -> Option<&str> {
     let authority = url.get(..url.find(['/', '?', '#']).unwrap_or(url.len()))?;
     let (user, after) = authority.split_once(':').unwrap_or((authority, ""));
-    let is_port = after.bytes().all(|b| b.is_ascii_digit());
+    // An address of IPv6, whose colons are its own.
+    let is_port = authority.starts_with('[') || after.bytes().all(|b| b.is_ascii_digit());
     if user.contains('@') || is_port {
         return authority.get(..authority.rfind('@')?);
     }

@@ -67,8 +67,11 @@ fn start(mut members: Members<'_>, policy: &Policy) -> StartEvent {
     let environment = members.object("environment", |environment| {
         (environment.text("python_version"), environment.text("platform"), environment.text("cwd"))
     });
-    let object = members.metadata();
+    let mut object = members.metadata();
     let report = members.report();
+    if policy.hide_username {
+        fields::hide_sudo_user(&mut object, report);
+    }
 
     let event_id = event_id.and_then(|id| fields::uuid(&id, "event_id", report)).unwrap_or_default();
     let component_name =

@@ -22,9 +22,9 @@ fn wait_until_over(home: &Home) -> Record {
     })
 }
 
-fn kill_agents(home: &Home) {
+fn end_agents(home: &Home, signal: Signal) {
     let agents = || home.processes().into_iter().filter(|process| process.command.contains("--detached"));
-    agents().for_each(|agent| signal_stranger(&agent, Signal::KILL));
+    agents().for_each(|agent| signal_stranger(&agent, signal));
     wait_until("the agent is gone", BOUND, || agents().next().is_none().then_some(()));
 }
 
@@ -52,7 +52,7 @@ fn a_shell_that_is_killed_while_no_agent_runs_is_ended_by_the_next_one() {
     let mut shell = Shell::open(&home);
     shell.start(&home);
     home.flush();
-    kill_agents(&home);
+    end_agents(&home, Signal::KILL);
     shell.kill();
     home.run(&["true"]).expect(0);
     let crashed = wait_until("the session is over", BOUND, || {
@@ -90,23 +90,41 @@ fn only_file(home: &Home, room: &str) -> PathBuf {
     files[0].clone()
 }
 
+/// What the spool looks like after the machine was started again: the run it names is another one.
+#[track_caller]
+fn reboot(home: &Home) -> Record {
+    let file = only_file(home, "open");
+    let mut session: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    session["process"]["boot"] = "00000000-0000-4000-8000-000000000000".into();
+    fs::write(&file, session.to_string()).unwrap();
+    home.run(&["true"]).expect(0);
+    wait_until("the session is over", BOUND, || {
+        home.sessions().into_iter().find(|record| record.text("state") == "lost")
+    })
+}
+
 #[test]
 fn after_a_reboot_open_sessions_are_lost_and_say_so() {
     let home = Home::new();
     let shell = Shell::open(&home);
     shell.start(&home);
     home.flush();
-    kill_agents(&home);
-    // What the spool looks like after the machine was started again: the run it names is another one.
-    let file = only_file(&home, "open");
-    let mut session: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    session["process"]["boot"] = "00000000-0000-4000-8000-000000000000".into();
-    fs::write(&file, session.to_string()).unwrap();
-    home.run(&["true"]).expect(0);
-    let lost = wait_until("the session is over", BOUND, || {
-        home.sessions().into_iter().find(|record| record.text("state") == "lost")
-    });
+    end_agents(&home, Signal::KILL);
+    assert_eq!(reboot(&home).text("exit_reason"), "rebooted");
+}
+
+#[test]
+fn a_session_that_a_shutdown_ended_lasted_until_then() {
+    let home = Home::new();
+    let shell = Shell::open(&home);
+    shell.start(&home);
+    home.flush();
+    // So that it lasts for some time.
+    std::thread::sleep(Duration::from_secs(1));
+    end_agents(&home, Signal::TERM);
+    let lost = reboot(&home);
     assert_eq!(lost.text("exit_reason"), "rebooted");
+    assert!(lost.duration_seconds() >= 1.0, "{lost:?}");
 }
 
 #[test]
@@ -115,7 +133,7 @@ fn a_spool_of_another_machine_in_the_same_home_is_not_judged() {
     let mut shell = Shell::open(&home);
     shell.start(&home);
     home.flush();
-    kill_agents(&home);
+    end_agents(&home, Signal::KILL);
     // From now on these sessions are those of another machine: there, the pid may be alive.
     let ours = only_file(&home, "open");
     let spool = ours.parent().unwrap().parent().unwrap();

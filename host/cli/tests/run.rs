@@ -158,3 +158,27 @@ fn in_a_pid_namespace_whose_session_leader_is_outside_a_stopped_command_is_seen_
         check(&output.unwrap(), 3, "", "");
     }
 }
+
+#[test]
+fn a_caller_that_blocks_signals_does_not_make_us_wait_for_ever() {
+    let blocked = |line: &[&str]| {
+        let mut command = Command::new("timeout");
+        command.args(["60", "env", "-i", "--block-signal=CHLD", "PATH=/usr/bin:/bin", "HOME=/dev/null/home"]);
+        command.args(line).output()
+    };
+    let possible = blocked(&["true"]);
+    if !possible.as_ref().is_ok_and(|output| output.status.success()) {
+        return shelltrack_tests::skip(&format!("env cannot block a signal here: {possible:?}"));
+    }
+    let line = [env!("CARGO_BIN_EXE_shelltrack"), "run", "--", "sh", "-c", "exit 3"];
+    check(&blocked(&line).unwrap(), 3, "", "");
+}
+
+#[test]
+fn an_agent_takes_no_directory_for_a_spool_that_is_none() {
+    let other = tempfile::tempdir().unwrap();
+    let output = shelltrack(&["agent", other.path().to_str().unwrap()]).output().unwrap();
+    let told = "shelltrack: SPOOL: must be a directory that shelltrack named, spool-…\n";
+    check(&output, 2, "", told);
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
+}

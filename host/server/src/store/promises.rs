@@ -31,6 +31,7 @@ macro_rules! for_each_promise {
             what_ended_long_ago_is_archived_and_kept
             sessions_are_found_by_user_host_and_time
             statistics_count_by_component_and_state
+            durations_that_are_too_long_together_are_counted_all_the_same
             an_imported_session_keeps_its_id_and_is_taken_in_once
         }
     };
@@ -326,6 +327,20 @@ pub(crate) async fn sessions_are_found_by_user_host_and_time([store, _]: Stores)
     let (from, before) = (Some(START_US + 1_000_000), Some(START_US + 3_000_000));
     let between = Filter { started_from_us: from, started_before_us: before, ..Filter::default() };
     assert_eq!(found(between).await, ["e2", "e1"]);
+}
+
+pub(crate) async fn durations_that_are_too_long_together_are_counted_all_the_same([store, _]: Stores) {
+    /// As long as RFC 3339 can tell, 9999 - 2024 years: forty of them are more microseconds than 63 bits hold.
+    const AGE_US: i64 = 250_000_000_000_000_000;
+    for number in 0..40 {
+        let id = store.track_start(start(&format!("e{number}")), None).await.unwrap().session_id;
+        finish(&store, end(&id, &format!("x{number}"), AGE_US)).await;
+    }
+    let tallies = store.stats(Filter::default()).await.unwrap();
+    assert_eq!(
+        tallies.iter().map(|tally| (tally.durations, tally.duration_us)).collect::<Vec<_>>(),
+        [(40, 1e19)]
+    );
 }
 
 pub(crate) async fn statistics_count_by_component_and_state([store, _]: Stores) {
