@@ -97,7 +97,7 @@ impl Supervisor {
         };
         // Whoever started us may have blocked signals, SIGCHLD among them, and we would wait for ever. The
         // command has inherited the mask by now, as it would have had it without us.
-        drop(SigSet::all().thread_unblock());
+        let _ = SigSet::all().thread_unblock();
         for signal in std::mem::take(&mut self.late) {
             drop(self.signals.add_signal(signal));
         }
