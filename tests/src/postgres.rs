@@ -63,10 +63,15 @@ impl Postgres {
             return None;
         };
         let directory = tempfile::Builder::new().prefix("shelltrack-pg-").tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
         if is_root() {
             run(Command::new("chown").arg(USER).arg(directory.path()));
+            let mut reaches = as_user(Path::new("test"));
+            if !reaches.arg("-w").arg(directory.path()).status().is_ok_and(|status| status.success()) {
+                crate::skip("PostgreSQL, which is no root, may not enter the directory for temporary files");
+                return None;
+            }
         }
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let data = directory.path().join("data");
         run(as_user(&programs.join("initdb"))
             .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "-U", USER, "-D"])
