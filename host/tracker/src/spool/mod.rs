@@ -12,7 +12,7 @@
 //!   target-ID.json              what the agent last saw of a target
 //!   order-ID.json               what a person orders of its breaker
 //!   breaker-ID.json             its breaker
-//!   agent.json, *.lock          the agent
+//!   agent.json, agent.last.json, *.lock   the agent
 //!   fill.json, rate             how full the spool is; how many may start (its modification time)
 //!   emissions*, metrics.json    what shells leave to be counted; the counters
 //!   history*.jsonl              the last sessions that were delivered
