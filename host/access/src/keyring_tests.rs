@@ -65,6 +65,24 @@ fn after_a_rotation_the_secret_before_still_holds_and_older_ones_do_not() {
 }
 
 #[test]
+fn a_key_file_that_is_filled_after_it_was_seen_empty_is_read() {
+    let (_temporary, path) = directory();
+    let machine = Keyring::open(&path, None).unwrap();
+    let public = machine.add_identity("engine", Scopes::ALL).unwrap();
+    let (_elsewhere, servers) = directory();
+    let server = Keyring::open_or_create(&servers, None).unwrap();
+    let file = servers.join("engine.jwk");
+    fs::write(&file, "").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    // Changed long ago, so that nothing but what failed asks for another look.
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    fs::File::open(&servers).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(server.verify(&token(&machine), NOW_S), Err(Refusal::UnknownKey));
+    fs::write(&file, &public.jwk).unwrap();
+    assert!(server.verify(&token(&machine), NOW_S).is_ok());
+}
+
+#[test]
 fn a_server_needs_only_the_public_half() {
     let (_temporary, path) = directory();
     let machine = Keyring::open(&path, None).unwrap();

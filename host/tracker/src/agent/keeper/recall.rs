@@ -26,8 +26,8 @@ impl Keeper {
     }
 
     fn resume(&mut self, session: &OpenSession, namespace_is_gone: bool) {
-        // An end that was accepted is still to be delivered, however late.
-        let end_waits = self.shared.spool.event_path(session.key, Kind::End).exists();
+        // An end that was accepted after one was inferred is still to be delivered, however late.
+        let end_waits = !session.done && self.shared.spool.event_path(session.key, Kind::End).exists();
         if session.is_forgettable(now_us()) && !end_waits {
             if let Err(error) = session.forget(&self.shared.spool) {
                 tracing::error!(%error, "an ended session could not be forgotten");

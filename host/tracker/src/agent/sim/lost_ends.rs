@@ -51,6 +51,18 @@ fn an_announced_end_that_is_late_replaces_an_inferred_one_also_after_the_agent_e
 }
 
 #[test]
+fn an_announced_end_is_delivered_though_its_session_was_given_up_days_ago() {
+    const TWO_DAYS_US: u64 = 2 * 24 * 3600 * 1_000_000;
+    let world = World::new();
+    let key = world.start_for(World::target("one"), gone());
+    world.drain();
+    world.end(key);
+    world.run_at(crate::clock::system_us() + TWO_DAYS_US, async { world.agent(None).await.unwrap() });
+    assert_eq!(world.buddy.stored(key), ["start", "end vanished", "end exited"]);
+    world.check_nothing_left();
+}
+
+#[test]
 fn last_words_within_the_grace_leave_nothing_to_infer() {
     let world = World::new();
     let key = world.start_for(World::target("one"), gone());
