@@ -43,7 +43,8 @@ pub(crate) enum Part {
 pub(crate) enum Act {
     /// The file is made in `tmp/`.
     Create,
-    /// Its bytes are written.
+    /// Its bytes are written, which can be torn.
+    #[cfg(any(test, feature = "crash-points"))]
     Write,
     /// They are forced to disk.
     Sync,
