@@ -14,7 +14,7 @@ use crate::types::{BreakerInput, BreakerPhase, BreakerPolicy, BreakerStep, CallR
 /// Version of the persisted state.
 const VERSION: Json = Json::Signed(1);
 /// A state of ours is below 200 bytes.
-const STATE_BYTES_MAX: usize = 1024;
+pub(crate) const STATE_BYTES_MAX: usize = 1024;
 /// Part of a grown interval that jitter may take off: a quarter spreads the probes of many hosts.
 const JITTER_DIVISOR: u64 = 4;
 

@@ -1,6 +1,7 @@
 //! The breaker in a table: from a state, through steps at given times, to what is expected.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use crate::breaker::STATE_BYTES_MAX;
 use crate::oracles::check_breaker_step;
 use crate::types::{BreakerInput, BreakerPhase, BreakerPolicy, BreakerStep, CallReport, Outcome};
 use BreakerInput::{Ask, Disable, ForceOpen, Reset};
@@ -302,8 +303,10 @@ fn a_policy_that_was_changed_counts_at_once() {
 }
 
 #[test]
-fn jitter_takes_at_most_a_quarter_off_a_grown_interval_and_nothing_off_the_first() {
-    for entropy in [0, 1, u64::MAX / 3, u64::MAX / 2, u64::MAX] {
+fn jitter_takes_up_to_a_quarter_off_a_grown_interval_and_nothing_off_the_first() {
+    for (entropy, expected_ms) in
+        [(0, 120_000), (u64::MAX / 3, 110_000), (u64::MAX / 2, 105_000), (u64::MAX, 90_000)]
+    {
         let mut host = Host::new();
         opened![].iter().for_each(|&step| host.apply(step));
         host.now_ms += 60_000;
@@ -312,8 +315,18 @@ fn jitter_takes_at_most_a_quarter_off_a_grown_interval_and_nothing_off_the_first
         let report = CallReport { generation: probe.generation, outcome: TimedOut, retry_after_ms: None };
         let open =
             check_breaker_step(&host.state, &POLICY, BreakerInput::Report(report), host.now_ms, entropy);
-        let wait_ms = open.retry_at_ms - host.now_ms;
-        assert!((90_000..=120_000).contains(&wait_ms), "{wait_ms}");
+        assert_eq!(open.retry_at_ms - host.now_ms, expected_ms, "{entropy}");
+    }
+}
+
+#[test]
+fn a_state_may_be_as_long_as_its_limit_and_no_longer() {
+    let mut host = Host::new();
+    opened![].iter().for_each(|&step| host.apply(step));
+    for (bytes, phase, discarded) in [(STATE_BYTES_MAX, Open, false), (STATE_BYTES_MAX + 1, Closed, true)] {
+        let padded = format!("{:bytes$}", host.state);
+        let step = check_breaker_step(&padded, &POLICY, Ask, host.now_ms, 0);
+        assert_eq!((step.previous, step.discarded.is_some()), (phase, discarded), "{bytes}");
     }
 }
 
