@@ -13,6 +13,7 @@ static PASSWORD_OPTIONS: &[(&str, &str)] = &[
     ("redis-cli", "-a"),
     ("ldap", "-w"),
     ("zip", "-P"),
+    ("unzip", "-P"),
     ("rabbitmqadmin", "-p"),
     ("pscp", "-pw"),
     ("plink", "-pw"),
@@ -41,10 +42,24 @@ pub(crate) fn find_options(text: &str, rule: &'static str, found: &mut Vec<Findi
         let value = option_value(previous, word, &mut programs);
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             let from = value.as_ptr() as usize - text.as_ptr() as usize;
-            found.push(Finding { range: from..from + value.len(), rule });
+            let len = quoted_rest(word, value, text.get(from..).unwrap_or_default()).unwrap_or(value.len());
+            found.push(Finding { range: from..from + len, rule });
         }
         previous = word;
     }
+}
+
+/// Length of a value with spaces in it: `rest` up to the quote that was opened in `word`, before the value
+/// or with it, and is not closed there.
+fn quoted_rest(word: &str, value: &str, rest: &str) -> Option<usize> {
+    let opened = word.find(['"', '\''])?;
+    let quote = word.get(opened..)?.chars().next()?;
+    let start = value.as_ptr() as usize - word.as_ptr() as usize;
+    if opened > start || word.get(opened + 1..)?.contains(quote) {
+        return None;
+    }
+    let inner = usize::from(opened == start);
+    Some(rest.get(inner..)?.find(quote).map_or(rest.len(), |at| inner + at + inner))
 }
 
 /// The part of `word` that is a password, if the option before it or in it says so.
@@ -53,14 +68,19 @@ pub(crate) fn option_value<'w>(
     word: &'w str,
     programs: &mut Programs<'_>,
 ) -> Option<&'w str> {
-    if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U") {
+    let pair =
+        ["--user=", "--proxy-user=", "--auth=", "-u"].iter().find_map(|option| word.strip_prefix(option));
+    if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U" | "--auth")
+        || programs.is_user_of_curl(previous)
+    {
         password_of_pair(word)
-    } else if let Some(pair) = word.strip_prefix("--user=").or_else(|| word.strip_prefix("-u")) {
+    } else if let Some(pair) = pair {
         password_of_pair(pair)
-    } else if previous.starts_with('-') && programs.have_option(previous) {
+    } else if previous.starts_with('-') && !is_port_mapping(word) && programs.have_option(previous) {
         Some(word)
     } else {
-        let value = word.strip_prefix("-p").filter(|value| !value.starts_with('-'))?;
+        let value =
+            word.strip_prefix("-p").filter(|value| !value.starts_with('-') && !is_port_mapping(value))?;
         programs.have_glued_option().then_some(value)
     }
 }
@@ -77,26 +97,55 @@ impl<'t> Programs<'t> {
         Programs { text, glued: None, options: None }
     }
 
+    /// `-u` behind other options of one letter, as in `curl -sku`.
+    fn is_user_of_curl(&self, option: &str) -> bool {
+        let letters = option.strip_prefix('-').and_then(|letters| letters.strip_suffix('u'));
+        letters.is_some_and(|letters| {
+            letters.len() < 8 && letters.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#')
+        }) && has(self.text, "curl")
+    }
+
     fn have_option(&mut self, option: &str) -> bool {
         if !PASSWORD_OPTIONS.iter().any(|&(_, known)| known == option) {
             return false;
         }
-        let named = || PASSWORD_OPTIONS.iter().filter(|(program, _)| has(self.text, program));
+        let named = || PASSWORD_OPTIONS.iter().filter(|(program, _)| has_program(self.text, program));
         let options = self.options.get_or_insert_with(|| named().map(|&(_, option)| option).collect());
         options.contains(&option)
     }
 
     fn have_glued_option(&mut self) -> bool {
         let text = self.text;
-        *self.glued.get_or_insert_with(|| GLUED_OPTIONS.iter().any(|program| has(text, program)))
+        *self.glued.get_or_insert_with(|| GLUED_OPTIONS.iter().any(|program| has_program(text, program)))
     }
+}
+
+/// Whether a word of `text` begins like `program` and has nothing but letters, `-` and `_` behind it: `a.zip` and
+/// `mongo01` are no programs.
+fn has_program(text: &str, program: &str) -> bool {
+    places(text, program).any(|at| {
+        let before = text.as_bytes().get(..at).and_then(|before| before.last());
+        let rest = text.get(at + program.len()..).unwrap_or_default();
+        let rest = rest.trim_start_matches(|c: char| c.is_ascii_lowercase() || matches!(c, '-' | '_'));
+        before.is_none_or(|b| !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'-' | b'_'))
+            && !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':'))
+    })
+}
+
+/// `27017:27017`, as in `docker run -p`.
+fn is_port_mapping(word: &str) -> bool {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    word.split_once(':').is_some_and(|(host, container)| is_port(host) && is_port(container))
 }
 
 /// The part after the colon, unless it is a group id as in `docker run -u 1000:1000`.
 fn password_of_pair(pair: &str) -> Option<&str> {
-    let (_, password) = pair.split_once([':', '%'])?;
+    let pair = pair.trim_start_matches(['"', '\'']);
+    // `date -u +%s` is neither.
+    let (user, password) = pair.split_once([':', '%']).filter(|(user, _)| !user.starts_with('+'))?;
     let password = password.trim_end_matches(['"', '\'']);
-    (!password.bytes().all(|b| b.is_ascii_digit()) && !password.starts_with("//")).then_some(password)
+    let are_ids = user.bytes().chain(password.bytes()).all(|b| b.is_ascii_digit() || b == b'.');
+    (!are_ids && !password.starts_with("//")).then_some(password)
 }
 
 /// What reads a password from its standard input.

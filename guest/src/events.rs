@@ -29,7 +29,7 @@ pub fn build_start(
     let mut report = Report::default();
     let report = &mut report;
     let secrets = Secrets::new(policy);
-    fields::component_name(&context.component_name, report);
+    fields::component_name(&context.component_name, &secrets, report);
     let shell_type = fields::shell_type(&context.shell_type, &secrets, report);
     let pid = fields::pid(context.pid, report);
     let event_id = event_id(context.event_id.as_deref(), "event_id", id, report);

@@ -10,7 +10,7 @@ use crate::tokens::{Body, TOKENS, Token};
 pub(crate) fn token_sample(token: &Token, len: usize) -> String {
     let alphabet = match token.body {
         Body::Upper => "A2BC3DE4",
-        Body::Hex => "0a1b2c3d",
+        Body::Hex | Body::Uuid => "0a1b2c3d",
         Body::Alnum | Body::Word | Body::Mixed | Body::Dotted | Body::Base64 => "aB3dE5gH1cD7",
     };
     token.prefix.chars().chain(alphabet.chars().cycle().take(len)).collect()
@@ -153,7 +153,7 @@ pub static EXAMPLES: &[Example] = &[
     },
     Example {
         rule: "url-userinfo",
-        secrets: &[
+        secrets: &[("me:hunter2@tcp(127.0.0.1:3306)/db", "hunter2"), ("{\\\"dsn\\\":\\\"postgres:\\/\\/me:hunter2@h\\/db\\\"}", "hunter2"), 
             ("https://user:hunter2@example.org/x", "hunter2"),
             ("postgres://app:p%40ss-w0rd@db:5432/main?sslmode=require", "p%40ss-w0rd"),
             ("amqp://u:p@ss/w0rd#x@host/vhost", "w0rd"),
@@ -177,12 +177,12 @@ pub static EXAMPLES: &[Example] = &[
     },
     Example {
         rule: "bearer",
-        secrets: &[("sent Bearer abcdef123456 along", "abcdef123456"), ("Basic dXNlcjpwYXNz0w==", "dXNlcjpwYXNz0w")],
-        ordinary: &["the bearer of bad news", "Basic programming", "a basic understanding of things", "Bearer of 3 rings"],
+        secrets: &[("sent Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"), ("sent Bearer abcdef123456 along", "abcdef123456"), ("Basic dXNlcjpwYXNz0w==", "dXNlcjpwYXNz0w")],
+        ordinary: &["basic Python3.12 setup", "the bearer of bad news", "Basic programming", "a basic understanding of things", "Bearer of 3 rings"],
     },
     Example {
         rule: "key-value",
-        secrets: &[
+        secrets: &[("Authorization: GenieKey hunter2", "hunter2"), ("curl -H 'Authorization: SSWS hunter2' x", "hunter2"), ("MNEMONIC=abandon ability able", "able"), ("passphrase: correct horse battery", "battery"), ("DB_PASSWORD=p&hunter2", "hunter2"), ("DB_PASSWORD=p;hunter2", "hunter2"), ("DB_PASSWORD=p'hunter2", "hunter2"), ("ENV FOO_TOKEN hunter2", "hunter2"), ("FOO_TOKEN ?= hunter2", "hunter2"), ("BASIC_AUTH=admin:hunter2", "hunter2"), ("NEO4J_AUTH=neo4j/hunter2", "hunter2"), ("{\"auths\":{\"ghcr.io\":{\"auth\":\"dXNlcjpwYXNz\"}}}", "dXNlcjpwYXNz"), ("password_confirmation=hunter2", "hunter2"), 
             ("password=hunter2", "hunter2"),
             ("PASSWORD = hunter2", "hunter2"),
             ("password: hunter2", "hunter2"),
@@ -313,7 +313,7 @@ pub static EXAMPLES: &[Example] = &[
     },
     Example {
         rule: "option-credentials",
-        secrets: &[
+        secrets: &[("curl -ku me:hunter2 https://x", "hunter2"), ("curl -sSLu me:hunter2 https://x", "hunter2"), ("curl -u me:12345678 https://x", "12345678"), ("curl -u \"me:correct horse battery\" https://x", "battery"), ("mysql -uroot -p'hunter two' db", "two"), ("curl --proxy-user=me:hunter2 x", "hunter2"), ("http --auth me:hunter2 x", "hunter2"), ("unzip -P hunter2 x", "hunter2"), 
             ("curl -u me:hunter2 https://x", "hunter2"),
             ("curl --user me:hunter2 https://x", "hunter2"),
             ("curl -ume:hunter2 https://x", "hunter2"),
@@ -333,7 +333,7 @@ pub static EXAMPLES: &[Example] = &[
             ("openssl pkcs12 -in x -passin pass:hunter2", "hunter2"),
             ("keytool -list -storepass hunter2", "hunter2"),
         ],
-        ordinary: &["docker run -u 1000:1000 x", "ssh -p 2222 host", "mkdir -p a/b", "cp -a x y", "mysql -u root -p db"],
+        ordinary: &["date -u +%Y-%m-%dT%H:%M:%SZ", "docker run -d -p 27017:27017 mongo", "docker run -p3306:3306 mysql", "scp -P 2222 a.zip b:", "grep -c foo snmp.log", "ssh -p 2222 mongo01", "nc -u 10.0.0.1:53", "docker run -u 1000:1000 x", "ssh -p 2222 host", "mkdir -p a/b", "cp -a x y", "mysql -u root -p db"],
     },
     Example {
         rule: "piped-password",
@@ -384,6 +384,11 @@ pub static METADATA: &[(&str, &str)] = &[
     (r#"{"type":"service_account","private_key_id":"k","private_key":"-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----\n"}"#, "MIIEvQ"),
     (r#"{"response":"{\"access_token\": \"hunter2\", \"expires_in\": 3600}"}"#, "hunter2"),
     (r#"{"argv":["curl","-u","me:hunter2","https://x"]}"#, "hunter2"),
+    (r#"{"Name":"DB_PASSWORD","Value":"hunter2"}"#, "hunter2"),
+    (r#"{"headers":[["X-Api-Key","hunter2"]]}"#, "hunter2"),
+    (r#"{"lines":["-----BEGIN RSA PRIVATE KEY-----","MIIxhunter2","-----END RSA PRIVATE KEY-----"]}"#, "hunter2"),
+    (r#"{"argv":["curl","-ku","me:hunter2"]}"#, "hunter2"),
+    (r#"{"auth":"me:hunter2"}"#, "hunter2"),
     (r#"{"argv":["sshpass","-p","hunter2","ssh","me@x"]}"#, "hunter2"),
     (r#"{"argv":["mysql","-uroot","-phunter2"]}"#, "hunter2"),
 ];

@@ -10,6 +10,7 @@ use crate::limits::{
 use crate::redact::{MARK, Secrets, Telling};
 use crate::report::Report;
 use crate::sanitize::{self, Cleaned};
+use crate::search::has;
 use crate::types::{ChangeKind, Rule};
 
 /// Keys only the component writes, sorted.
@@ -43,6 +44,14 @@ pub(crate) fn clean(
 /// The private members of a JSON Web Key (RFC 7518, section 6).
 static PRIVATE_JWK_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
+/// Members that name a setting, and those that hold its value, in the case of any API.
+static NAMES: [&str; 5] = ["name", "key", "variable", "parametername", "parameterkey"];
+static VALUES: [&str; 2] = ["value", "parametervalue"];
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
 struct Cleaner<'a, 'p> {
     secrets: &'a Secrets<'p>,
     report: &'a mut Report,
@@ -53,10 +62,11 @@ impl Cleaner<'_, '_> {
     fn object(&mut self, object: Object, path: &str, hide: bool) -> Object {
         let members: Vec<_> = object.into_iter().map(|(key, value)| (self.key(&key), key, value)).collect();
         // Judged by what is left of keys and values, so that the second time comes out like the first.
-        let has =
-            |name: &str| members.iter().find(|(cleaned, ..)| cleaned.text == name).map(|(.., value)| value);
-        let names_secret = ["name", "key"].iter().any(|name| has(name).is_some_and(|v| self.is_telling(v)));
-        let is_web_key = has("kty").is_some();
+        let has = |name: &str| members.iter().any(|(cleaned, ..)| cleaned.text == name);
+        let names_secret = members
+            .iter()
+            .any(|(cleaned, _, value)| is_one_of(&cleaned.text, &NAMES) && self.is_telling(value));
+        let is_web_key = has("kty");
         let mut clean = Object::new();
         for (number, (cleaned, key, value)) in members.into_iter().enumerate() {
             let path = key_path(path, &cleaned.text, number + 1);
@@ -67,7 +77,9 @@ impl Cleaner<'_, '_> {
             let telling = self.secrets.telling_key(&cleaned.text);
             let hide = hide
                 || telling == Telling::Always
-                || (names_secret && cleaned.text == "value")
+                || (names_secret && is_one_of(&cleaned.text, &VALUES))
+                || (crate::telling::is_auth(&cleaned.text)
+                    && self.word(&value).is_some_and(|value| crate::pairs::is_credentials(&value)))
                 || (is_web_key && PRIVATE_JWK_MEMBERS.contains(&cleaned.text.as_str()));
             let value = self.value(value, &path, hide, telling);
             if clean.insert(cleaned.text, value).is_some() {
@@ -100,17 +112,26 @@ impl Cleaner<'_, '_> {
         let line = words.join(" ");
         let mut programs = Programs::of(&line);
         let mut previous = "";
+        let mut in_key = false;
         let mut items = Vec::with_capacity(list.len());
         for (at, (item, word)) in list.into_iter().zip(&words).enumerate() {
             let is_option =
                 |word: &str| word.starts_with('-') && self.secrets.telling_key(word) == Telling::Always;
             let is_argument = is_option(previous) && !is_option(word);
-            let is_credential =
-                option_value(previous, word, &mut programs).is_some_and(|value| !value.is_empty());
+            // `["X-Api-Key", …]`, as servers write headers.
+            let is_value =
+                at == 1 && words.len() == 2 && self.secrets.telling_key(previous) == Telling::Always;
+            // A private key as a list of its lines.
+            let was_in_key = in_key;
+            if let Json::Text(line) = &item {
+                in_key = !has(line, "END ") && (in_key || (has(line, "BEGIN ") && has(line, "PRIVATE KEY")));
+            }
+            let is_credential = is_value
+                || option_value(previous, word, &mut programs).is_some_and(|value| !value.is_empty());
             items.push(self.value(
                 item,
                 &format!("{path}[{at}]"),
-                hide || is_argument || is_credential,
+                hide || was_in_key || is_argument || is_credential,
                 telling,
             ));
             previous = word;

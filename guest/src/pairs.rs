@@ -5,6 +5,7 @@
 //! doubt too much is redacted and not too little.
 
 use crate::redact::{Finding, HIDDEN, MARK, Secrets, Telling, looks_random};
+use crate::telling;
 
 /// Bytes by which it is judged whether a value looks random: more do not change the judgement, and a
 /// text of nothing but keys must not be read a thousand times.
@@ -107,7 +108,9 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
         if telling == Telling::WhenRandom {
             let Some((start, end)) = value(&key, at, at + RANDOM_BYTES_MAX) else { continue };
             let beginning = text.get(start..end).unwrap_or_default();
-            let is_secret = looks_random(beginning) || (key.is_query_parameter() && beginning.len() >= 8);
+            let is_secret = looks_random(beginning)
+                || (telling::is_auth(key.name()) && is_credentials(beginning))
+                || (key.is_query_parameter() && beginning.len() >= 8);
             if !is_secret {
                 continue;
             }
@@ -125,7 +128,8 @@ fn is_working_directory(name: &str, value: &str) -> bool {
 }
 
 /// What stands between a key and its value, written plainly, in look-alikes, and with percent signs.
-static SEPARATORS: [&str; 13] = ["=>", ":=", "==", "=", ":", "︓", "∶", "꞉", "%3D", "%3d", "%3A", "%3a", "→"];
+static SEPARATORS: [&str; 15] =
+    ["=>", ":=", "?=", "+=", "==", "=", ":", "︓", "∶", "꞉", "%3D", "%3d", "%3A", "%3a", "→"];
 
 /// Where the value of `key` begins, if what follows makes it a key. `words` are the two before it.
 fn value_start(key: &Key<'_>, words: [&str; 2]) -> Option<usize> {
@@ -157,7 +161,7 @@ fn after_block_mark(value: &str) -> &str {
 /// `login me password …` and `machine there password …`.
 fn is_assigned_by_word(words: [&str; 2]) -> bool {
     let [first, second] = words;
-    let sets = |word: &str| matches!(word, "set" | "setenv" | "setx" | "add" | "put");
+    let sets = |word: &str| matches!(word, "set" | "setenv" | "setx" | "add" | "put" | "ENV");
     let is_option = second.starts_with('-');
     sets(second) || (matches!(first, "set" | "config") && is_option) || matches!(first, "login" | "machine")
 }
@@ -171,7 +175,7 @@ fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, usize)> {
     let quote = body.chars().next()?;
     if matches!(quote, '"' | '\'' | '`') {
         let start = at + escapes + 1;
-        let len = quoted_len(text.get(start..)?, quote, escapes > 0);
+        let len = quoted_len(text.get(start..)?, quote, escapes);
         return (len > 0).then_some((start, start + len));
     }
     if is_marked(rest) {
@@ -181,10 +185,16 @@ fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, usize)> {
         bracketed_len(rest)
     } else if key.is_header("authorization") {
         credentials_len(rest)
+    } else if !key.is_option() && PHRASES.iter().any(|name| telling::fold(key.name()).ends_with(name)) {
+        phrase_len(rest)
     } else if key.is_header("cookie") {
         rest.find(['"', '\'', '|']).unwrap_or(rest.len())
     } else {
-        word_len(rest, key.is_of_element(key.text.get(key.end..).unwrap_or_default()))
+        word_len(
+            rest,
+            key.is_of_element(key.text.get(key.end..).unwrap_or_default()),
+            key.is_query_parameter(),
+        )
     };
     (len > 0).then_some((at, at + len))
 }
@@ -208,13 +218,13 @@ fn ends_value(c: char) -> bool {
 
 /// Length up to the closing quote, or of everything where there is none.
 #[inline(never)]
-fn quoted_len(text: &str, quote: char, escaped: bool) -> usize {
+fn quoted_len(text: &str, quote: char, escapes: usize) -> usize {
     let mut slashes = 0;
     for (at, c) in text.char_indices() {
         match c {
             '\\' => slashes += 1,
-            _ if c == quote && escaped && slashes > 0 => return at - slashes,
-            _ if c == quote && !escaped && slashes % 2 == 0 => return at,
+            // In text that is escaped as often as its first quote, one inside has twice as many and one more.
+            _ if c == quote && slashes % (2 * (escapes + 1)) == escapes => return at - escapes,
             _ => slashes = 0,
         }
     }
@@ -244,13 +254,40 @@ fn bracketed_len(text: &str) -> usize {
 /// without closing brackets at its end. Looks no further than that: a text of nothing but pairs must
 /// not be read once for each of them.
 #[inline(never)]
-fn word_len(text: &str, in_element: bool) -> usize {
+fn word_len(text: &str, in_element: bool, in_query: bool) -> usize {
     if in_element {
         return text.find('<').unwrap_or(text.len());
     }
-    let ends = |(at, c): (usize, char)| ends_value(c) || (c == ',' && begins_pair(text, at + 1));
+    let ends = |(at, c): (usize, char)| match c {
+        ',' => begins_pair(text, at + 1),
+        // Inside of a password; behind it comes a space, a bracket or another pair.
+        '&' | ';' | '"' | '\'' if !in_query => {
+            let next = text.get(at + 1..).and_then(|rest| rest.chars().next());
+            !next.is_some_and(char::is_alphanumeric) || begins_pair(text, at + 1)
+        }
+        _ => ends_value(c),
+    };
     let end = text.char_indices().find(|&place| ends(place)).map_or(text.len(), |(at, _)| at);
     text.get(..end).unwrap_or_default().trim_end_matches(is_closer).len()
+}
+
+/// Names of secrets that are several words.
+static PHRASES: [&str; 4] = ["mnemonic", "phrase", "recoverycodes", "backupcodes"];
+
+/// Length of a secret of several words: to a quote or a bar, or to the next pair or option.
+fn phrase_len(text: &str) -> usize {
+    /// 24 words of a wallet have 216; a text of nothing but such names must not be read once for each.
+    const PHRASE_BYTES_MAX: usize = 512;
+    let text = text.get(..text.floor_char_boundary(PHRASE_BYTES_MAX)).unwrap_or_default();
+    let end = text.find(['"', '\'', '`', '|', ';', '<', '&']).unwrap_or(text.len());
+    let mut len = 0;
+    for word in text.get(..end).unwrap_or_default().split_inclusive(' ') {
+        if len > 0 && (word.starts_with('-') || word.contains(['=', ':'])) {
+            break;
+        }
+        len += word.len();
+    }
+    text.get(..len).unwrap_or_default().trim_end().trim_end_matches(is_closer).len()
 }
 
 /// Whether a key and its separator stand at `at`.
@@ -276,6 +313,9 @@ static SCHEMES: [&str; 12] = [
     "privatetoken",
 ];
 
+/// Bytes of the name of a scheme.
+const SCHEME_BYTES_MAX: usize = 24;
+
 /// Length of the credentials of `Authorization` (RFC 9110, section 11.4): scheme and word, or scheme
 /// and parameters up to the end.
 fn credentials_len(text: &str) -> usize {
@@ -288,13 +328,56 @@ fn credentials_len(text: &str) -> usize {
         if is_marked(parameters) {
             return 0;
         }
-        return scheme_len + space + word_len(parameters, false);
+        return scheme_len + space + word_len(parameters, false, true);
     }
     let has_parameters = parameters.split(ends_value).next().is_some_and(|word| word.contains('='));
     if space > 0 && has_parameters {
         return text.find(['`', '|']).unwrap_or(text.len());
     }
-    word_len(text, false)
+    // A scheme that only its issuer knows: `GenieKey …`, `SSWS …`.
+    let is_scheme =
+        scheme.len() <= SCHEME_BYTES_MAX && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if space > 0 && is_scheme && !is_marked(parameters) {
+        return scheme_len + space + word_len(parameters, false, true);
+    }
+    word_len(text, false, true)
+}
+
+/// Whether `word` is `user:password` in base64 (RFC 7617).
+pub(crate) fn is_basic_credentials(word: &str) -> bool {
+    let word = word
+        .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '/'))
+        .next()
+        .unwrap_or_default();
+    let (mut bits, mut count, mut has_colon) = (0_u32, 0, false);
+    for b in word.bytes() {
+        let six = match b {
+            b'A'..=b'Z' => b - b'A',
+            b'a'..=b'z' => b - b'a' + 26,
+            b'0'..=b'9' => b - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return false,
+        };
+        (bits, count) = (bits << 6 | u32::from(six), count + 6);
+        if count >= 8 {
+            count -= 8;
+            let byte = (bits >> count & 0xFF) as u8;
+            if byte.is_ascii_control() {
+                return false;
+            }
+            has_colon |= byte == b':';
+        }
+    }
+    has_colon
+}
+
+/// Whether the value of a name such as `auth` is `user:password`, written plainly or in base64.
+pub(crate) fn is_credentials(value: &str) -> bool {
+    let pair = value.split_once(':').is_some_and(|(user, password)| {
+        !user.is_empty() && password.len() >= 3 && !password.starts_with('/')
+    });
+    (pair && !value.contains(char::is_whitespace)) || is_basic_credentials(value)
 }
 
 /// `Bearer …` and `Basic …` without a key, where what follows looks like a token.
@@ -309,10 +392,13 @@ pub(crate) fn find_bearers(text: &str, rule: &'static str, found: &mut Vec<Findi
         if value.len() == rest.len() {
             continue;
         }
-        let len = word_len(value, false);
+        let len = word_len(value, false, true);
         let word = value.get(..len).unwrap_or_default();
+        let is_basic = key.name().eq_ignore_ascii_case("basic");
         let machine_made = word.bytes().any(|b| b.is_ascii_digit() || b == b'=');
-        if len >= BYTES_MIN && machine_made {
+        if len >= BYTES_MIN
+            && if is_basic { is_basic_credentials(word) || word.contains('=') } else { machine_made }
+        {
             let start = text.len() - value.len();
             found.push(Finding { range: start..start + len, rule });
         }

@@ -28,6 +28,7 @@ pub(crate) static RULES: &[Rule] = &[
     Rule { name: "vault-service-token", find: |t, r, _, f| shapes::find_vault_tokens(t, r, f) },
     Rule { name: "aws-secret-key", find: |t, r, _, f| shapes::find_aws_secret_keys(t, r, f) },
     Rule { name: "url-userinfo", find: |t, r, _, f| urls::find_userinfo(t, r, f) },
+    Rule { name: "url-userinfo", find: |t, r, _, f| urls::find_dsn(t, r, f) },
     Rule { name: "webhook-url", find: |t, r, _, f| urls::find_webhooks(t, r, f) },
     Rule { name: "bearer", find: |t, r, _, f| pairs::find_bearers(t, r, f) },
     Rule { name: "key-value", find: pairs::find_pairs },

@@ -21,7 +21,7 @@ static ALWAYS: &[&str] = &[
     "backupcode", "backupcodes", "bearer", "bindpw", "bwsession", "clientkey", "clientkeydata",
     "connectionstring", "connstr", "contrasena", "cookie", "credential", "credentials", "cryptkey",
     "dbpass", "decryptionkey", "deploykey", "encryptionkey", "haslo", "heslo", "hmackey", "jelszo", "jwt",
-    "kennwort", "licensekey", "losenord", "lozinka", "masterkey", "mdp", "mnemonic", "motdepasse", "parola",
+    "kennwort", "licensekey", "losenord", "lozinka", "masterkey", "mdp", "mnemonic", "motdepasse", "neo4jauth", "parola",
     "parool", "passcode", "passkey", "passord", "passphrase", "passphrases", "passwd", "password",
     "passwordhash", "passwords", "passwort", "privatekey", "privkey", "pwd", "recoverycode",
     "recoverycodes", "requirepass", "rootpass", "rootpw", "salasana", "sasl", "secret", "secretid",
@@ -59,8 +59,8 @@ static WORDS: &[&str] =
 /// Last words that say of what kind or age a secret is: `password_old` is a password.
 #[rustfmt::skip]
 static NEUTRAL: &[&str] = &[
-    "admin", "backup", "base", "ci", "current", "default", "dev", "encoded", "env", "live", "local", "new", "old",
-    "plain", "plaintext", "prev", "previous", "primary", "prod", "production", "raw", "root", "secondary", "stage",
+    "admin", "again", "backup", "base", "ci", "confirm", "confirmation", "current", "default", "dev", "encoded", "env", "field", "input", "live", "local", "new", "old",
+    "plain", "plaintext", "prev", "previous", "primary", "prod", "production", "raw", "repeat", "root", "secondary", "stage",
     "staging", "str", "string", "test", "text", "val", "value",
 ];
 
@@ -191,6 +191,11 @@ pub(crate) fn hints(name: &str) -> bool {
         may_begin() && (begins(PIECES) || begins(ISSUERS))
     });
     has_piece && !ends_in(&folded, PUBLIC) && !ends_in(&folded, ABOUT)
+}
+
+/// Whether `name` speaks of whoever logs in: its value may be `user:password`.
+pub(crate) fn is_auth(name: &str) -> bool {
+    is_one_of(last_word(unnumbered(name)), &["auth", "cred", "creds"])
 }
 
 #[inline(never)]

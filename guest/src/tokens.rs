@@ -13,6 +13,8 @@ pub(crate) enum Body {
     Upper,
     /// `0-9 a-f A-F`
     Hex,
+    /// `0-9 a-f A-F -`, as a UUID
+    Uuid,
     /// `A-Z a-z 0-9 _ -`
     Word,
     /// The same, and it must look random: the prefix begins ordinary names too.
@@ -29,6 +31,7 @@ impl Body {
             Body::Alnum => b.is_ascii_alphanumeric(),
             Body::Upper => b.is_ascii_uppercase() || b.is_ascii_digit(),
             Body::Hex => b.is_ascii_hexdigit(),
+            Body::Uuid => b.is_ascii_hexdigit() || b == b'-',
             Body::Word | Body::Mixed => b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'),
             Body::Dotted => b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'),
             Body::Base64 => b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+' | b'/' | b'='),

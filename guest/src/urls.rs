@@ -15,12 +15,18 @@ fn ends_url(c: char) -> bool {
 
 /// The password of `scheme://user:password@host`, and a random-looking user name, which is a token.
 pub(crate) fn find_userinfo(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    const MARK: &str = "://";
+    // The second as in JSON inside of a text.
+    for mark in ["://", ":\\/\\/"] {
+        find_userinfo_after(text, mark, rule, found);
+    }
+}
+
+fn find_userinfo_after(text: &str, mark: &str, rule: &'static str, found: &mut Vec<Finding>) {
     let mut done = 0;
     let mut next_at = 0;
     let mut url_end = 0;
-    for at in places(text, MARK) {
-        let start = at + MARK.len();
+    for at in places(text, mark) {
+        let start = at + mark.len();
         if start < done {
             continue;
         }
@@ -68,6 +74,23 @@ fn userinfo(url: &str) -> Option<&str> {
     });
     let before_query = query.map_or(url, |(at, _)| url.get(..at).unwrap_or(url));
     before_query.get(..before_query.rfind('@')?)
+}
+
+/// The password of `user:password@tcp(host)/db`, as drivers of Go write it, and of a proxy without a scheme.
+pub(crate) fn find_dsn(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    for mark in ["@tcp(", "@unix("] {
+        for at in places(text, mark) {
+            let before =
+                text.get(text.floor_char_boundary(at.saturating_sub(URL_BYTES_MAX))..at).unwrap_or_default();
+            let start = before.rfind(ends_url).map_or(0, |at| at + 1);
+            let credentials = before.get(start..).unwrap_or_default();
+            if let Some((_, password)) =
+                credentials.split_once(':').filter(|(_, password)| !password.is_empty())
+            {
+                found.push(Finding { range: at - password.len()..at, rule });
+            }
+        }
+    }
 }
 
 /// Paths that are the password: whoever knows the URL may post.

@@ -75,7 +75,7 @@ fn start(mut members: Members<'_>, policy: &Policy) -> StartEvent {
 
     let event_id = event_id.and_then(|id| fields::uuid(&id, "event_id", report)).unwrap_or_default();
     let component_name =
-        component_name.inspect(|name| fields::component_name(name, report)).unwrap_or_default();
+        component_name.inspect(|name| fields::component_name(name, &secrets, report)).unwrap_or_default();
     let shell_type =
         shell_type.map(|text| fields::shell_type_on_wire(&text, &secrets, report)).unwrap_or_default();
     let timestamp_us = timestamp.and_then(|t| fields::timestamp(&t, "timestamp", report)).unwrap_or_default();
