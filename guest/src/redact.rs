@@ -15,6 +15,7 @@ use crate::search::places;
 use crate::telling;
 use crate::types::{ChangeKind, Policy};
 
+use crate::telling::Folded;
 pub(crate) use crate::telling::Telling;
 
 /// What stands in the place of a secret.
@@ -33,8 +34,9 @@ pub(crate) struct Finding {
 }
 
 /// What the policy takes for a secret, made ready once per call.
+#[derive(Default)]
 pub(crate) struct Secrets<'p> {
-    keys: Vec<String>,
+    keys: Vec<Folded>,
     prefixes: Vec<&'p str>,
 }
 
@@ -48,8 +50,8 @@ impl<'p> Secrets<'p> {
         Secrets {
             keys: keys
                 .filter(|key| key.chars().count() <= POLICY_ENTRY_SCALARS_MAX)
-                .map(|key| telling::fold(&Plain::of(key).text))
-                .filter(|key| !key.is_empty())
+                .map(|key| Folded::of(&Plain::of(key).text))
+                .filter(|key| !key.bytes().is_empty())
                 .collect(),
             prefixes: prefixes
                 .map(String::as_str)
@@ -74,10 +76,12 @@ impl<'p> Secrets<'p> {
     /// How much a word tells of what stands beside it.
     pub(crate) fn telling(&self, name: &str) -> Telling {
         let known = telling::telling(name);
-        if known != Telling::Always && !self.keys.is_empty() && self.keys.contains(&telling::fold(name)) {
-            return Telling::Always;
+        if known == Telling::Always || self.keys.is_empty() {
+            return known;
         }
-        known
+        let name = Folded::of(name);
+        let is_one = self.keys.iter().any(|key| key.bytes() == name.bytes());
+        if is_one { Telling::Always } else { known }
     }
 
     fn find_prefixes(&self, text: &str, found: &mut Vec<Finding>) {
@@ -181,10 +185,9 @@ fn is_cut_mark(text: &str, range: &Range<usize>) -> bool {
         && text.get(range.clone()).is_some_and(|cut| MARK.starts_with(cut) || HIDDEN.starts_with(cut))
 }
 
-/// Whether a built-in rule finds a secret anywhere in `text`.
-pub(crate) fn is_secret(text: &str) -> bool {
-    let secrets = Secrets { keys: Vec::new(), prefixes: Vec::new() };
-    redact(text, &secrets, &mut Vec::new()).is_some()
+/// Whether a rule finds a secret anywhere in `text`.
+pub(crate) fn is_secret(text: &str, secrets: &Secrets<'_>) -> bool {
+    redact(text, secrets, &mut Vec::new()).is_some()
 }
 
 /// Characters of a random-looking value.

@@ -15,9 +15,9 @@ const MAX: u32 = 4096;
 
 #[test]
 fn every_rule_has_secrets_and_ordinary_text_as_examples() {
-    let tables = ["token", "marked-secret"];
+    let tables = ["token", "marked-secret", "word"];
     let rules = RULES.iter().map(|rule| rule.name).filter(|name| !tables.contains(name));
-    for rule in rules.chain(crate::shapes::marked_rules()) {
+    for rule in rules.chain(crate::shapes::marked_rules()).chain(crate::words::rules()) {
         let example = EXAMPLES.iter().find(|example| example.rule == rule);
         assert!(example.is_some_and(|e| !e.secrets.is_empty() && !e.ordinary.is_empty()), "{rule}");
     }

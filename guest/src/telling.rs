@@ -18,23 +18,23 @@ const FOLDED_BYTES_MAX: usize = 128;
 #[rustfmt::skip]
 static ALWAYS: &[&str] = &[
     "accesskey", "accountkey", "adgangskode", "adminpw", "apikey", "appkey", "authkey", "authorization",
-    "backupcode", "backupcodes", "bearer", "bindpw", "bwsession", "clientkey", "clientkeydata",
-    "connectionstring", "connstr", "contrasena", "cookie", "credential", "credentials", "cryptkey",
-    "dbpass", "decryptionkey", "deploykey", "encryptionkey", "haslo", "heslo", "hmackey", "jelszo", "jwt",
-    "kennwort", "licensekey", "losenord", "lozinka", "masterkey", "mdp", "mnemonic", "motdepasse", "neo4jauth", "parola",
-    "parool", "passcode", "passkey", "passord", "passphrase", "passphrases", "passwd", "password",
-    "passwordhash", "passwords", "passwort", "privatekey", "privkey", "pwd", "recoverycode",
-    "recoverycodes", "requirepass", "rootpass", "rootpw", "salasana", "sasl", "secret", "secretid",
-    "secretkey", "secretkeybase", "secrets", "secretvalue", "seedphrase", "senha", "servicekey",
-    "sessionkey", "sharedkey", "sifre", "signingkey", "sshkey", "sshpass", "storagekey", "token",
-    "userpass", "userpw", "wachtwoord",
+    "backupcode", "backupcodes", "basicauth", "bearer", "bindpw", "bwsession", "clientkey", "clientkeydata",
+    "connectionstring", "connstr", "contrasena", "cookie", "cookies", "credential", "credentials", "cryptkey",
+    "dbpass", "decryptionkey", "depasse", "deploykey", "encryptionkey", "haslo", "heslo", "hmackey", "jelszo",
+    "jwt", "kennwort", "licensekey", "losenord", "lozinka", "masterauth", "masterkey", "mdp", "mnemonic",
+    "neo4jauth", "parola", "parool", "passcode", "passkey", "passord", "passphrase", "passphrases", "passwd",
+    "password", "passwordhash", "passwords", "passwort", "privatekey", "privkey", "pwd", "recoverycode",
+    "recoverycodes", "recoveryphrase", "requirepass", "rootpass", "rootpw", "salasana", "sasl", "secret",
+    "secretid", "secretkey", "secretkeybase", "secretphrase", "secrets", "secretvalue", "seedphrase",
+    "seedwords", "senha", "servicekey", "sessionkey", "sharedkey", "sifre", "signingkey", "sshkey", "sshpass",
+    "storagekey", "token", "userpass", "userpw", "wachtwoord",
 ];
 
 /// Endings of folded names whose value is a secret when it looks random.
 #[rustfmt::skip]
 static WHEN_RANDOM: &[&str] = &[
-    "auth", "cred", "creds", "csrf", "hmac", "jsessionid", "key", "keys", "nonce", "otp", "salt", "seed",
-    "sessid", "sid", "sig", "signature", "tokens", "totp", "webhook", "xsrf",
+    "assertion", "auth", "codeverifier", "cred", "creds", "csrf", "hmac", "jsessionid", "key", "keys", "nonce", "otp", "salt", "seed",
+    "samlresponse", "sessid", "sid", "sig", "signature", "tokens", "totp", "webhook", "xsrf",
 ];
 
 /// Endings that say the contrary of what their last word says.
@@ -50,6 +50,10 @@ static PUBLIC: &[&str] = &[
     "routingkey",
     "nexttoken",
     "pagetoken",
+    "pullsecret",
+    "pullsecrets",
+    "existingsecret",
+    "allowcredentials",
 ];
 
 /// Short words that tell only as a word of their own: `db_pass` does, `bypass` does not.
@@ -72,8 +76,9 @@ static BEYOND_ASCII: &[&str] = &[
 ];
 
 /// Pieces of folded names: beside them stands a secret if it looks random.
-static PIECES: &[&str] =
-    &["password", "passwd", "secret", "token", "credential", "apikey", "privatekey", "accesskey"];
+static PIECES: &[&str] = &[
+    "password", "passwd", "secret", "token", "credential", "apikey", "privatekey", "accesskey", "opsession",
+];
 
 /// Issuers whose keys have no form of their own; pieces of folded names as well.
 #[rustfmt::skip]
@@ -159,19 +164,20 @@ fn is_separator(c: char) -> bool {
 /// How much `name` tells. Case, `-`, `_`, `.`, a number at the end and words of [`NEUTRAL`] do not count.
 pub(crate) fn telling(name: &str) -> Telling {
     let name = unnumbered(name.trim_matches(|c: char| !c.is_alphanumeric()));
-    if !name.is_ascii() && ends_in(name, BEYOND_ASCII) {
+    if !name.is_ascii() && ends_in(name.as_bytes(), BEYOND_ASCII) {
         return Telling::Always;
     }
     if !may_tell(name) {
         return Telling::Not;
     }
     let name = without_neutral(name);
-    let folded = fold(name);
-    if ends_in(&folded, PUBLIC) {
+    let folded = Folded::of(name);
+    let folded = folded.bytes();
+    if ends_in(folded, PUBLIC) {
         Telling::Not
-    } else if ends_in(&folded, ALWAYS) || is_one_of(last_word(name), WORDS) {
+    } else if ends_in(folded, ALWAYS) || is_one_of(last_word(name), WORDS) {
         Telling::Always
-    } else if ends_in(&folded, WHEN_RANDOM) {
+    } else if ends_in(folded, WHEN_RANDOM) {
         Telling::WhenRandom
     } else {
         Telling::Not
@@ -180,17 +186,18 @@ pub(crate) fn telling(name: &str) -> Telling {
 
 /// Whether a name that tells nothing by its end lets one think of a secret.
 pub(crate) fn hints(name: &str) -> bool {
-    let folded = fold(name);
-    let has_piece = folded.as_bytes().windows(2).enumerate().any(|(at, pair)| {
+    let folded = Folded::of(name);
+    let folded = folded.bytes();
+    let has_piece = folded.windows(2).enumerate().any(|(at, pair)| {
         let may_begin = || {
             bit_of(pair).is_some_and(|(row, bit)| FIRST_LETTERS.get(row).is_some_and(|bits| bits & bit != 0))
         };
         let begins = |list: &[&str]| {
-            folded.get(at..).is_some_and(|rest| list.iter().any(|piece| rest.starts_with(piece)))
+            folded.get(at..).is_some_and(|rest| list.iter().any(|piece| rest.starts_with(piece.as_bytes())))
         };
         may_begin() && (begins(PIECES) || begins(ISSUERS))
     });
-    has_piece && !ends_in(&folded, PUBLIC) && !ends_in(&folded, ABOUT)
+    has_piece && !ends_in(folded, PUBLIC) && !ends_in(folded, ABOUT)
 }
 
 /// Whether `name` speaks of whoever logs in: its value may be `user:password`.
@@ -199,10 +206,10 @@ pub(crate) fn is_auth(name: &str) -> bool {
 }
 
 #[inline(never)]
-fn ends_in(folded: &str, ends: &[&str]) -> bool {
+fn ends_in(folded: &[u8], ends: &[&str]) -> bool {
     // Most differ in the last letter, which is sooner compared than the whole.
-    let last = |text: &str| text.as_bytes().last().copied();
-    ends.iter().any(|end| last(end) == last(folded) && folded.ends_with(end))
+    let last = folded.last();
+    ends.iter().any(|end| end.as_bytes().last() == last && folded.ends_with(end.as_bytes()))
 }
 
 #[inline(never)]
@@ -228,11 +235,28 @@ fn without_neutral(mut name: &str) -> &str {
     name
 }
 
-/// A name in the form that names are compared in: lower case, without `-`, `_`, `.` and spaces.
-pub(crate) fn fold(name: &str) -> String {
-    let tail = name.get(name.ceil_char_boundary(name.len().saturating_sub(FOLDED_BYTES_MAX))..);
-    let chars = tail.unwrap_or_default().chars();
-    chars.filter(|&c| !is_separator(c)).map(|c| c.to_ascii_lowercase()).collect()
+/// A name in the form that names are compared in: the last bytes of it, in lower case, without `-`, `_`,
+/// `.` and spaces. On the stack, since a text may be nothing but names.
+pub(crate) struct Folded {
+    bytes: [u8; FOLDED_BYTES_MAX],
+    len: usize,
+}
+
+impl Folded {
+    pub(crate) fn of(name: &str) -> Self {
+        let mut folded = Folded { bytes: [0; FOLDED_BYTES_MAX], len: 0 };
+        let from = name.len().saturating_sub(FOLDED_BYTES_MAX);
+        let tail = name.as_bytes().get(from..).unwrap_or_default();
+        for (byte, place) in tail.iter().filter(|&&b| !is_separator(char::from(b))).zip(&mut folded.bytes) {
+            *place = byte.to_ascii_lowercase();
+            folded.len += 1;
+        }
+        folded
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// The last word of a name: after the last separator, or from the last capital after a small letter.
