@@ -206,7 +206,7 @@ impl<'t> Commands<'t> {
 /// The name of a program without its directory, and without quotes and brackets before it.
 fn bare(word: &str) -> &str {
     let word = word.trim_end_matches(['"', '\'', ',']);
-    word.rsplit(['/', '"', '\'', '(', '[', '{', '`']).next().unwrap_or(word)
+    word.rsplit(['/', '"', '\'', '(', '[', '{', '`', ',', ';', '|', '&']).next().unwrap_or(word)
 }
 
 /// A port or a mapping of ports, as in `docker run -p`: `27017`, `127.0.0.1:3306:3306`, `53:53/udp`.

@@ -8,7 +8,7 @@ use crate::authorization::{credentials_len, is_credentials};
 use crate::redact::{Finding, Secrets, Telling, looks_random};
 use crate::telling;
 use crate::values::{
-    bracketed_len, in_key, is_call, is_harmless, is_marked, phrase_len, quoted_len, word_len,
+    bracketed_len, in_key, is_call, is_harmless, is_marked, is_small_number, phrase_len, quoted_len, word_len,
 };
 
 /// Bytes by which it is judged whether a value looks random: more do not change the judgement, and a
@@ -121,7 +121,7 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
         let Some((start, end)) = value(&key, at, text.len()) else { continue };
         let said = text.get(start..end).unwrap_or_default();
         let is_in_program = text.get(..at).is_some_and(|before| before.ends_with(' ')) && is_call(said);
-        if !is_in_program && !is_harmless(said) {
+        if !is_in_program && !is_small_number(said) && !is_harmless(said) {
             found.push(Finding { range: start..end, rule });
             done = end;
         } else if said.starts_with("${") {

@@ -1,5 +1,5 @@
 //! The examples of every redaction rule, and the rules on planted secrets.
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
 use proptest::prelude::*;
 
@@ -61,6 +61,33 @@ fn every_secret_under_a_telling_key_is_redacted() {
         let clean = sanitize_json(json, &open_policy()).unwrap();
         assert!(!clean.text.contains(secret), "{json} became {}", clean.text);
         assert!(clean.text.contains(MARK), "{json} became {}", clean.text);
+    }
+}
+
+/// Lines that any component is judged by.
+static LINES: &str = include_str!("../../host/conformance/cases/lines.json");
+
+#[test]
+fn the_lines_of_the_conformance_suite_keep_what_is_ordinary_and_lose_what_is_secret() {
+    let lines: serde_json::Value = serde_json::from_str(LINES).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    for row in lines["secrets"].as_array().unwrap() {
+        let (line, secret) = (text(&row[1]), text(&row[2]));
+        let clean = check_sanitize_text(&line, MAX, &open_policy()).text;
+        assert!(!clean.contains(&secret), "{line} became {clean}");
+    }
+    for line in lines["ordinary"].as_array().unwrap().iter().map(text) {
+        assert_eq!(check_sanitize_text(&line, MAX, &open_policy()).text, line.trim());
+    }
+    for case in lines["cases"].as_array().unwrap() {
+        let call = &case["calls"][0];
+        let json = text(&call["with"]["json"]);
+        check_sanitize_json(&json, &open_policy());
+        let clean = sanitize_json(&json, &open_policy()).unwrap();
+        match call["absent"].as_array() {
+            Some(absent) => assert!(!clean.text.contains(&text(&absent[0])), "{json} became {}", clean.text),
+            None => assert_eq!(clean.changes, Vec::new(), "{json} became {}", clean.text),
+        }
     }
 }
 

@@ -120,18 +120,22 @@ static WORDS: &[&str] = &[
 /// Bytes of a value that is no secret: a longer one is not looked at.
 const HARMLESS_BYTES_MAX: usize = 256;
 
-/// Whether `value` is no secret, whatever it is called: `null`, `$TOKEN`, `********`, a path, a version, a
-/// number of one or two digits.
+/// Whether `value` is no secret, whatever it is called: `null`, `$TOKEN`, `********`, a path, a version.
 pub(crate) fn is_harmless(value: &str) -> bool {
     if value.is_empty() || value.len() > HARMLESS_BYTES_MAX {
         return false;
     }
-    let is_number = value.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    (is_number && (value.len() < 3 || value.contains('.')))
+    let is_version = || value.contains('.') && value.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    is_version()
         || value.bytes().all(|b| b == b'*')
         || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
         || is_reference(value)
         || is_path(value)
+}
+
+/// A number of one or two digits: a level or a count, as in `PASS=1`.
+pub(crate) fn is_small_number(value: &str) -> bool {
+    value.len() <= 2 && value.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// `$TOKEN`, `${TOKEN}`, `$(pass show x)`, `{{ .Values.token }}`, `%TOKEN%`, `<password>`, `process.env.X`.

@@ -122,6 +122,9 @@ fn frames(backtrace: &wasmtime::WasmBacktrace) -> Vec<String> {
 
 /// The text without anything a terminal or a log could be led astray by, and not endless.
 pub(crate) fn harmless(text: &str) -> String {
-    let visible = |c: char| if c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    // Letters by their category, and seen by nobody.
+    let is_filler = |c: char| matches!(c, '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}');
+    let is_visible = |c: char| (c.is_alphanumeric() && !is_filler(c)) || c.is_ascii_graphic() || c == ' ';
+    let visible = |c: char| if is_visible(c) { c } else { '?' };
     text.chars().take(FOREIGN_TEXT_CHARS_MAX).map(visible).collect()
 }
