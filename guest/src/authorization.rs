@@ -1,8 +1,9 @@
 //! Scanners for credentials of HTTP: what follows `Authorization`, `Bearer` and `Basic`, and
 //! `user:password` under names that speak of a login.
 
-use crate::pairs::keys;
-use crate::redact::{Finding, is_mark};
+use std::ops::Range;
+
+use crate::pairs::Key;
 use crate::values::{ends_value, is_marked, word_len};
 
 /// Schemes that are followed by one word.
@@ -86,28 +87,20 @@ pub(crate) fn is_credentials(value: &str) -> bool {
     (pair && !value.contains(char::is_whitespace)) || is_basic_credentials(value)
 }
 
-/// `Bearer …` and `Basic …` without a key, where what follows looks like a token.
-pub(crate) fn find_bearers(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+/// What follows `Bearer` and `Basic` without a name before them, where it looks like a token.
+pub(crate) fn bearer_token(scheme: &Key<'_>) -> Option<Range<usize>> {
     const BYTES_MIN: usize = 8;
-    for key in keys(text) {
-        let is = |scheme: &str| key.name().eq_ignore_ascii_case(scheme);
-        if !is("bearer") && !is("basic") {
-            continue;
-        }
-        let rest = text.get(key.end..).unwrap_or_default();
-        let value = rest.trim_start();
-        if value.len() == rest.len() {
-            continue;
-        }
-        let len = word_len(value, false, true);
-        let word = value.get(..len).unwrap_or_default();
-        let looks_made = match is("basic") {
-            true => is_basic_credentials(word) || word.ends_with('='),
-            false => word.bytes().any(|b| b.is_ascii_digit() || b == b'='),
-        };
-        if len >= BYTES_MIN && looks_made && !is_mark(word) {
-            let start = text.len() - value.len();
-            found.push(Finding { range: start..start + len, rule });
-        }
+    let is_basic = scheme.is(&["basic"]);
+    if !is_basic && !scheme.is(&["bearer"]) {
+        return None;
     }
+    let rest = scheme.text.get(scheme.end..)?;
+    let value = rest.trim_start();
+    let word = value.get(..word_len(value, false, true))?;
+    let looks_made = match is_basic {
+        true => is_basic_credentials(word) || word.ends_with('='),
+        false => word.bytes().any(|b| b.is_ascii_digit() || b == b'='),
+    };
+    let start = scheme.text.len() - value.len();
+    (value.len() < rest.len() && word.len() >= BYTES_MIN && looks_made).then(|| start..start + word.len())
 }

@@ -3,6 +3,7 @@
 //! found by `pairs`; what a shell hands to a program otherwise is the business of `piped`.
 
 use crate::redact::Finding;
+use crate::search::has;
 
 /// A program or its subcommand, and where its password stands.
 struct Program {
@@ -91,6 +92,28 @@ static PROGRAMS: &[Program] = &[
     argument("vault", "login", 0),
 ];
 
+/// First bytes of the names, one bit for each: most words begin otherwise. Options do not count: only one
+/// program is told by them.
+#[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
+static FIRST_BYTES: u128 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < PROGRAMS.len() {
+        bits |= 1 << (PROGRAMS[at].name.as_bytes()[0] % 128);
+        at += 1;
+    }
+    bits & !(1 << b'-')
+};
+
+/// The program that `word` names, and with it the word before.
+fn program(previous: &str, word: &str) -> Option<&'static Program> {
+    let name = bare(word);
+    let first = name.bytes().next().filter(u8::is_ascii)?;
+    if FIRST_BYTES >> first & 1 == 0 && !(first == b'-' && previous == "htpasswd") {
+        return None;
+    }
+    PROGRAMS.iter().rev().find(|program| program.is(previous, name))
+}
+
 impl Program {
     fn is(&self, previous: &str, name: &str) -> bool {
         if self.name.as_bytes().first() != name.as_bytes().first() {
@@ -102,7 +125,7 @@ impl Program {
                 .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_'))),
             None => self.name == name,
         };
-        is_named && (self.of.is_empty() || self.of == previous)
+        is_named && (self.of.is_empty() || self.of == bare(previous))
     }
 }
 
@@ -126,10 +149,8 @@ impl<'t> Commands<'t> {
                 ["file:", "env:", "fd:", "stdin"].iter().any(|source| value.starts_with(source));
             !value.is_empty() && !is_elsewhere
         });
-        let name = bare(word);
-        let previous = bare(self.previous);
         if password.is_none()
-            && let Some(program) = PROGRAMS.iter().rev().find(|program| program.is(previous, name))
+            && let Some(program) = program(self.previous, word)
         {
             (self.program, self.arguments) = (Some(program), 0);
         }
@@ -142,6 +163,10 @@ impl<'t> Commands<'t> {
     }
 
     fn option_value(&self, word: &'t str) -> Option<&'t str> {
+        let may_be_option = |word: &str| matches!(word.as_bytes(), [b'-', ..] | [b'"' | b'\'', b'-', ..]);
+        if self.program.is_none() && !may_be_option(self.previous) && !may_be_option(word) {
+            return None;
+        }
         let previous = self.previous.trim_start_matches(['"', '\'']);
         let word = if word.starts_with(['"', '\'']) && word.get(1..2) == Some("-") {
             word.get(1..).unwrap_or_default()
@@ -206,7 +231,10 @@ impl<'t> Commands<'t> {
 /// The name of a program without its directory, and without quotes and brackets before it.
 fn bare(word: &str) -> &str {
     let word = word.trim_end_matches(['"', '\'', ',']);
-    word.rsplit(['/', '"', '\'', '(', '[', '{', '`', ',', ';', '|', '&']).next().unwrap_or(word)
+    let ends =
+        |b: &u8| matches!(b, b'/' | b'"' | b'\'' | b'(' | b'[' | b'{' | b'`' | b',' | b';' | b'|' | b'&');
+    let start = word.as_bytes().iter().rposition(ends).map_or(0, |at| at + 1);
+    word.get(start..).unwrap_or(word)
 }
 
 /// A port or a mapping of ports, as in `docker run -p`: `27017`, `127.0.0.1:3306:3306`, `53:53/udp`.
@@ -221,9 +249,11 @@ fn is_port(word: &str) -> bool {
 
 /// Credentials in the options and arguments of well-known programs.
 pub(crate) fn find_options(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    /// Words of a list in JSON stand in quotes.
+    const BETWEEN: &str = "\",\"";
     let mut commands = Commands::default();
-    // Words of a list in JSON stand in quotes.
-    for word in text.split_whitespace().flat_map(|word| word.split("\",\"")) {
+    let parts = if has(text, BETWEEN) { usize::MAX } else { 1 };
+    for word in text.split_whitespace().flat_map(|word| word.splitn(parts, BETWEEN)) {
         let Some(value) = commands.password_in(word) else { continue };
         let from = value.as_ptr() as usize - text.as_ptr() as usize;
         let rest = text.get(from..).unwrap_or_default();

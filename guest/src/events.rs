@@ -169,7 +169,11 @@ fn callers_metadata(text: &str, secrets: &Secrets<'_>, report: &mut Report) -> O
     let clean = metadata::clean(object, PATH, 0, secrets, report);
     // Looked for in the clean keys: an invisible character must not help around the rule.
     for key in RESERVED_KEYS.iter().filter(|&&key| clean.contains_key(key)) {
-        report.violation(&key_path(PATH, key, 0, secrets), Rule::ReservedKey, "is written by shelltrack only");
+        report.violation(
+            &key_path(PATH, key, 0, secrets),
+            Rule::ReservedKey,
+            "is written by shelltrack only",
+        );
     }
     clean
 }

@@ -134,7 +134,8 @@ mod tests {
     #[track_caller]
     fn check_like_reference(value: &serde_json::Value) {
         let text = value.to_string();
-        let Some(Json::Object(ours)) = read_metadata(&text, "", &Secrets::default(), &mut Report::default()) else {
+        let Some(Json::Object(ours)) = read_metadata(&text, "", &Secrets::default(), &mut Report::default())
+        else {
             panic!("{text}");
         };
         assert_eq!(object(&ours), text);

@@ -52,6 +52,8 @@ mod breaker_tests;
 mod commands;
 mod escape;
 pub mod events;
+#[cfg(test)]
+mod example_objects;
 #[cfg(any(test, feature = "oracles"))]
 pub mod examples;
 mod fields;

@@ -132,8 +132,7 @@ impl Cleaner<'_, '_> {
             // `["X-Api-Key", …]` and `["Host", …, "X-Api-Key", …]`, as servers write headers.
             let is_pair = at == 1 && words.len() == 2;
             let is_header = !is_option(previous) && is_header_name(previous);
-            let is_value =
-                (is_pair || is_header) && self.secrets.telling_key(previous) == Telling::Always;
+            let is_value = (is_pair || is_header) && self.secrets.telling_key(previous) == Telling::Always;
             // A private key as a list of its lines.
             let was_in_key = in_key;
             if let Json::Text(line) = &item {

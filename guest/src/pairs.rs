@@ -4,11 +4,12 @@
 //! Which names tell is said in `telling`, which options of which programs in `commands`, where a value
 //! ends and what is none in `values`. In doubt too much is redacted and not too little.
 
-use crate::authorization::{credentials_len, is_credentials};
+use crate::authorization::{bearer_token, credentials_len, is_credentials};
 use crate::redact::{Finding, Secrets, Telling, looks_random};
 use crate::telling;
 use crate::values::{
-    bracketed_len, in_key, is_call, is_harmless, is_marked, is_small_number, phrase_len, quoted_len, word_len,
+    bracketed_len, is_call, is_harmless, is_marked, is_small_number, key_edge, phrase_len, quoted_len,
+    word_len,
 };
 
 /// Bytes by which it is judged whether a value looks random: more do not change the judgement, and a
@@ -18,7 +19,7 @@ const RANDOM_BYTES_MAX: usize = 32;
 /// A word that may be a key, and where it stands.
 #[derive(Clone, Copy)]
 pub(crate) struct Key<'t> {
-    text: &'t str,
+    pub(crate) text: &'t str,
     start: usize,
     pub(crate) end: usize,
 }
@@ -45,7 +46,7 @@ impl<'t> Key<'t> {
         self.text.get(self.end..).is_some_and(|rest| rest.starts_with(['=', ':', '"', '\'']))
     }
 
-    fn is(&self, names: &[&str]) -> bool {
+    pub(crate) fn is(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.name().eq_ignore_ascii_case(name))
     }
 
@@ -53,14 +54,13 @@ impl<'t> Key<'t> {
     /// are the two before this one.
     fn is_value_of(&self, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> bool {
         let [member, name] = words;
-        self.is(&["value"])
-            && member.is(&["name", "key"])
-            && secrets.telling(name.name()) == Telling::Always
+        self.is(&["value"]) && member.is(&["name", "key"]) && secrets.telling(name.name()) == Telling::Always
     }
 
     /// `seed phrase: …`, `API key: …`, `my password is: …`: with the word before it.
     fn telling_with(&self, before: Key<'_>, secrets: &Secrets<'_>) -> Telling {
-        let is_beside = before.end + 1 == self.start && before.end > before.start && self.before() == Some(' ');
+        let is_beside =
+            before.end + 1 == self.start && before.end > before.start && self.before() == Some(' ');
         let rest = self.text.get(self.end..).unwrap_or_default();
         if !is_beside || !(self.is_assigned() || rest.starts_with(" :")) {
             return Telling::Not;
@@ -86,14 +86,13 @@ impl<'t> Key<'t> {
     }
 }
 
-pub(crate) fn keys(text: &str) -> impl Iterator<Item = Key<'_>> {
+fn keys(text: &str) -> impl Iterator<Item = Key<'_>> {
     let mut from = 0;
     std::iter::from_fn(move || {
-        let start = from + text.get(from..)?.find(in_key)?;
-        let rest = text.get(start..)?;
-        let end = start + rest.find(|c| !in_key(c)).unwrap_or(rest.len());
+        let start = key_edge(text, from, true);
+        let end = key_edge(text, start, false);
         from = end;
-        Some(Key { text, start, end })
+        (end > start).then_some(Key { text, start, end })
     })
 }
 
@@ -107,6 +106,9 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
         previous = [words[1], key];
         if key.start < done {
             continue;
+        }
+        if let Some(range) = bearer_token(&key) {
+            found.push(Finding { range, rule: "bearer" });
         }
         let telling = telling_of(&key, words, secrets);
         if telling == Telling::Not {
@@ -155,10 +157,16 @@ fn is_sql_password(key: &Key<'_>, before: Key<'_>) -> bool {
 /// Whether the beginning of the value at `at` looks like a secret under a name that may tell of one.
 fn looks_secret(key: &Key<'_>, at: usize) -> bool {
     const QUERY_BYTES_MIN: usize = 8;
+    let is_login = telling::is_auth(key.name());
+    // Nothing without a digit looks random, which is sooner seen than how far the value goes.
+    let next = key.text.as_bytes().iter().skip(at).take(RANDOM_BYTES_MAX);
+    if !is_login && !key.is_query_parameter() && !next.clone().any(u8::is_ascii_digit) {
+        return false;
+    }
     let Some((start, end)) = value(key, at, at + RANDOM_BYTES_MAX) else { return false };
     let beginning = key.text.get(start..end).unwrap_or_default();
     looks_random(beginning)
-        || (telling::is_auth(key.name()) && is_credentials(beginning))
+        || (is_login && is_credentials(beginning))
         || (key.is_query_parameter() && beginning.len() >= QUERY_BYTES_MIN)
 }
 

@@ -3,7 +3,7 @@
 //! PostgreSQL's password file.
 
 use crate::redact::Finding;
-use crate::search::{find, has, places};
+use crate::search::{has, places};
 
 /// What reads a password from its standard input.
 static READERS: [&str; 7] = [
@@ -89,25 +89,35 @@ pub(crate) fn find_oracle(text: &str, rule: &'static str, found: &mut Vec<Findin
 
 /// Lines of PostgreSQL's password file: `host:port:database:user:password`.
 pub(crate) fn find_pgpass(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    if find(text, ":").is_none() {
-        return;
-    }
-    for word in text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')) {
-        let mut parts = word.splitn(5, ':');
-        let (Some(host), Some(port), Some(database), Some(user), Some(password)) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-        else {
+    const HOST_BYTES_MAX: usize = 255;
+    const NAME_BYTES_MAX: usize = 64;
+    let bytes = text.as_bytes();
+    let len = |at: usize, bytes_max: usize, is_in: fn(&u8) -> bool| {
+        let len = bytes.iter().skip(at).take(bytes_max + 1).take_while(|b| is_in(b)).count();
+        (1..=bytes_max).contains(&len).then_some(len)
+    };
+    let name_end = |at: usize| {
+        let end = at + len(at, NAME_BYTES_MAX, in_name)?;
+        (bytes.get(end) == Some(&b':')).then_some(end)
+    };
+    for at in places(text, ":") {
+        let Some(port_len) = len(at + 1, 5, |b| b.is_ascii_digit() || *b == b'*') else { continue };
+        let port_end = at + 1 + port_len;
+        if bytes.get(port_end) != Some(&b':') || matches!(port_len, 2 | 3) {
             continue;
-        };
-        let is_name = |name: &str| !name.is_empty() && name.bytes().all(in_name);
-        let is_port = port == "*" || ((4..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit()));
-        if is_port && is_name(host) && is_name(database) && is_name(user) && !password.is_empty() {
-            let from = password.as_ptr() as usize - text.as_ptr() as usize;
-            found.push(Finding { range: from..from + password.len(), rule });
+        }
+        let is_port = port_len >= 4 || bytes.get(at + 1) == Some(&b'*');
+        let before = bytes.get(..at).unwrap_or_default();
+        let host_len = before.iter().rev().take(HOST_BYTES_MAX).take_while(|b| in_name(b)).count();
+        let Some(user_end) = name_end(port_end + 1).and_then(|end| name_end(end + 1)) else { continue };
+        let password =
+            len(user_end + 1, NAME_BYTES_MAX * 4, |b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\''));
+        if let Some(password_len) = password.filter(|_| is_port && host_len > 0) {
+            found.push(Finding { range: user_end + 1..user_end + 1 + password_len, rule });
         }
     }
 }
 
-fn in_name(b: u8) -> bool {
+fn in_name(b: &u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'*' | b'.' | b'-' | b'_')
 }

@@ -103,6 +103,10 @@ fn ends_word(c: char) -> bool {
     c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | ';' | '&' | '<' | '>' | '|')
 }
 
+/// Secrets in one text. A text that holds more of them is nothing else, and goes as a whole: with a mark
+/// for each it would grow, and be read again at that length.
+const FINDINGS_MAX: usize = 256;
+
 /// `text` with each secret replaced by [`MARK`], or nothing when there is none.
 pub(crate) fn redact(text: &str, secrets: &Secrets<'_>, touches: &mut Vec<Touch>) -> Option<String> {
     let plain = Plain::of(text);
@@ -115,13 +119,16 @@ pub(crate) fn redact(text: &str, secrets: &Secrets<'_>, touches: &mut Vec<Touch>
     if found.is_empty() {
         return None;
     }
+    let is_dump = found.len() > FINDINGS_MAX;
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
     for Finding { range, rule } in found {
-        let range = plain.written(&range);
-        out.push_str(text.get(from..range.start).unwrap_or_default());
-        out.push_str(MARK);
-        from = range.end;
+        let range = if is_dump { 0..text.len() } else { plain.written(&range) };
+        if !is_dump || out.is_empty() {
+            out.push_str(text.get(from..range.start).unwrap_or_default());
+            out.push_str(MARK);
+            from = range.end;
+        }
         if !touches.contains(&(ChangeKind::Redacted, rule)) {
             touches.push((ChangeKind::Redacted, rule));
         }
@@ -198,7 +205,25 @@ const RANDOM_BITS_MIN: f32 = 3.0;
 /// Whether `value` looks as if a machine had rolled it: one long word of high Shannon entropy, in which
 /// letters and digits are mixed. Says nothing without a telling key beside it.
 pub(crate) fn looks_random(value: &str) -> bool {
-    let random_char = |b: u8| b.is_ascii_alphanumeric() || b"+/=_-.~%!#$^*@".contains(&b);
+    let random_char = |b: u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'+' | b'/'
+                    | b'='
+                    | b'_'
+                    | b'-'
+                    | b'.'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'#'
+                    | b'$'
+                    | b'^'
+                    | b'*'
+                    | b'@'
+            )
+    };
     value.len() >= RANDOM_CHARS_MIN
         && value.bytes().all(random_char)
         && !value.starts_with(['/', '.', '~'])

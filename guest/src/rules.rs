@@ -3,7 +3,7 @@
 //! automata anew in each call.
 
 use crate::redact::{Finding, Secrets};
-use crate::{authorization, commands, pairs, piped, shapes, tokens, urls, words};
+use crate::{commands, pairs, piped, shapes, tokens, urls, words};
 
 /// A scanner: looks through a text and points at what it takes for a secret.
 pub(crate) type Find = fn(text: &str, rule: &'static str, secrets: &Secrets<'_>, found: &mut Vec<Finding>);
@@ -30,7 +30,7 @@ pub(crate) static RULES: &[Rule] = &[
     Rule { name: "url-userinfo", find: |t, r, _, f| urls::find_userinfo(t, r, f) },
     Rule { name: "url-userinfo", find: |t, r, _, f| urls::find_dsn(t, r, f) },
     Rule { name: "webhook-url", find: |t, r, _, f| urls::find_webhooks(t, r, f) },
-    Rule { name: "bearer", find: |t, r, _, f| authorization::find_bearers(t, r, f) },
+    // Also `bearer`: both look at every word.
     Rule { name: "key-value", find: pairs::find_pairs },
     Rule { name: "option-credentials", find: |t, r, _, f| commands::find_options(t, r, f) },
     Rule { name: "piped-password", find: |t, r, _, f| piped::find_piped(t, r, f) },

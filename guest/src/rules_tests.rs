@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 
-use crate::examples::{EXAMPLES, METADATA, token_sample};
+use crate::example_objects::METADATA;
+use crate::examples::{EXAMPLES, token_sample};
 use crate::oracles::{check_sanitize_json, check_sanitize_text, open_policy};
 use crate::redact::MARK;
 use crate::rules::RULES;

@@ -77,7 +77,15 @@ static BEYOND_ASCII: &[&str] = &[
 
 /// Pieces of folded names: beside them stands a secret if it looks random.
 static PIECES: &[&str] = &[
-    "password", "passwd", "secret", "token", "credential", "apikey", "privatekey", "accesskey", "opsession",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "credential",
+    "apikey",
+    "privatekey",
+    "accesskey",
+    "opsession",
 ];
 
 /// Issuers whose keys have no form of their own; pieces of folded names as well.
@@ -151,10 +159,14 @@ const fn note_last_letters(pairs: &mut [u32; LETTERS], names: &[&str]) {
 }
 
 fn may_tell(name: &str) -> bool {
-    let mut letters = name.bytes().rev().filter(|b| !is_separator(char::from(*b)));
-    let mut letter = || letters.next()?.to_ascii_lowercase().checked_sub(b'a').filter(|&at| at < 26);
-    let (Some(last), Some(before)) = (letter(), letter()) else { return false };
-    LAST_LETTERS.get(usize::from(last)).is_some_and(|pairs| pairs >> before & 1 == 1)
+    let mut letters = name.bytes().rev().skip_while(|b| !b.is_ascii_alphabetic());
+    let (Some(last), Some(before)) = (letters.next(), letters.find(|&b| !is_separator(char::from(b)))) else {
+        return false;
+    };
+    let place = |letter: u8| usize::from(letter.to_ascii_lowercase().wrapping_sub(b'a'));
+    LAST_LETTERS
+        .get(place(last))
+        .is_some_and(|pairs| place(before) < LETTERS && pairs >> place(before) & 1 == 1)
 }
 
 fn is_separator(c: char) -> bool {
@@ -163,6 +175,9 @@ fn is_separator(c: char) -> bool {
 
 /// How much `name` tells. Case, `-`, `_`, `.`, a number at the end and words of [`NEUTRAL`] do not count.
 pub(crate) fn telling(name: &str) -> Telling {
+    if name.is_ascii() && !may_tell(name) {
+        return Telling::Not;
+    }
     let name = unnumbered(name.trim_matches(|c: char| !c.is_alphanumeric()));
     if !name.is_ascii() && ends_in(name.as_bytes(), BEYOND_ASCII) {
         return Telling::Always;
@@ -202,7 +217,9 @@ pub(crate) fn hints(name: &str) -> bool {
 
 /// Whether `name` speaks of whoever logs in: its value may be `user:password`.
 pub(crate) fn is_auth(name: &str) -> bool {
-    is_one_of(last_word(unnumbered(name)), &["auth", "cred", "creds"])
+    let name = unnumbered(name);
+    let may_be = matches!(name.as_bytes().last(), Some(b'h' | b'H' | b'd' | b'D' | b's' | b'S'));
+    may_be && is_one_of(last_word(name), &["auth", "cred", "creds"])
 }
 
 #[inline(never)]

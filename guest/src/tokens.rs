@@ -113,7 +113,10 @@ pub(crate) fn find(text: &str, found: &mut Vec<Finding>) {
 /// The longest of these tokens that `bytes` begin with.
 fn longest(tokens: impl Iterator<Item = &'static Token>, bytes: &[u8]) -> Option<(&'static str, usize)> {
     let fitting = tokens.filter_map(|token| {
-        let rest = bytes.strip_prefix(token.prefix.as_bytes())?;
+        let prefix = token.prefix.as_bytes();
+        // Compared before the whole: most differ here.
+        let rest =
+            (prefix.len() == 2 || prefix.get(2) == bytes.get(2)).then(|| bytes.strip_prefix(prefix))??;
         let len = rest.iter().take_while(|&&b| token.body.has(b)).count();
         let is_random =
             || rest.get(..len).and_then(|body| std::str::from_utf8(body).ok()).is_some_and(looks_random);

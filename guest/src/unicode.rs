@@ -144,8 +144,7 @@ fn precedes_virama(before: &[char], rest: &[char]) -> bool {
 fn ends_cursive_word(before: &[char], next: Option<char>) -> bool {
     let is_arabic = |&c: &char| matches!(c, '\u{620}'..='\u{6FF}') && within(c, JOINS_FOLLOWING);
     before.last().is_some_and(is_arabic)
-        && !next
-            .is_some_and(|c| c.is_alphanumeric() || is_combining_mark(c) || class(c) == Class::Contextual)
+        && !next.is_some_and(|c| c.is_alphanumeric() || is_combining_mark(c) || class(c) == Class::Contextual)
 }
 
 /// Whether `c` is a mark that is drawn on, around or beside the letter before it.

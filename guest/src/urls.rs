@@ -96,9 +96,12 @@ impl NextAt {
 /// The `@` after the one at `at`, if neither a query nor the end of the URL comes first.
 fn following_at(text: &str, at: usize) -> Option<usize> {
     let rest = text.get(at + 1..)?;
-    let len = rest.find(|c: char| c == '@' || ends_url(c)).filter(|&len| rest.as_bytes().get(len) == Some(&b'@'))?;
+    let len = rest
+        .find(|c: char| c == '@' || ends_url(c))
+        .filter(|&len| rest.as_bytes().get(len) == Some(&b'@'))?;
     let between = rest.get(..len)?;
-    let is_query = between.find('?').is_some_and(|at| between.get(at..).is_some_and(|rest| rest.contains('=')));
+    let is_query =
+        between.find('?').is_some_and(|at| between.get(at..).is_some_and(|rest| rest.contains('=')));
     (!is_query).then_some(at + 1 + len)
 }
 

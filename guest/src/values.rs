@@ -8,10 +8,26 @@ use crate::telling;
 /// Characters of a key. Beyond ASCII everything but spaces and separators: names are told by their
 /// ends, and quotation marks and other signs around them do not count there.
 pub(crate) fn in_key(c: char) -> bool {
-    if c.is_ascii() {
-        return c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    match u8::try_from(c) {
+        Ok(b) if b.is_ascii() => in_ascii_key(b),
+        _ => !c.is_whitespace() && !matches!(c, '︓' | '∶' | '꞉' | '→'),
     }
-    !c.is_whitespace() && !matches!(c, '︓' | '∶' | '꞉' | '→')
+}
+
+fn in_ascii_key(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')
+}
+
+/// Where the first character from `at` on stands that is in a key, or that is not.
+pub(crate) fn key_edge(text: &str, mut at: usize, wanted: bool) -> usize {
+    while let Some(&b) = text.as_bytes().get(at) {
+        let c = if b.is_ascii() { None } else { text.get(at..).and_then(|rest| rest.chars().next()) };
+        if c.map_or_else(|| in_ascii_key(b), in_key) == wanted {
+            break;
+        }
+        at += c.map_or(1, char::len_utf8);
+    }
+    at
 }
 
 /// Whether a value is a mark already, with nothing of the value left beside it.
@@ -107,7 +123,8 @@ pub(crate) fn phrase_len(text: &str) -> usize {
 #[inline(never)]
 fn begins_pair(text: &str, at: usize) -> bool {
     let rest = text.get(at..).unwrap_or_default();
-    rest.trim_start_matches(in_key).strip_prefix(['=', ':']).is_some() && rest.starts_with(in_key)
+    let end = key_edge(rest, 0, false);
+    end > 0 && matches!(rest.as_bytes().get(end), Some(b'=' | b':'))
 }
 
 /// Words of programs and of their messages, in the place of a value.
@@ -169,12 +186,30 @@ pub(crate) fn is_call(value: &str) -> bool {
 /// a file that holds keys or settings. Base64 begins with `/` as well.
 pub(crate) fn is_path(value: &str) -> bool {
     static ROOTS: [&str; 20] = [
-        "~/", "/etc/", "/home/", "/root/", "/run/", "/var/", "/usr/", "/opt/", "/srv/", "/tmp/", "/mnt/", "/secrets/",
-        "/certs/", "/keys/", "/app/", "/data/", "/Users/", "/dev/", "/proc/", "tests/",
+        "~/",
+        "/etc/",
+        "/home/",
+        "/root/",
+        "/run/",
+        "/var/",
+        "/usr/",
+        "/opt/",
+        "/srv/",
+        "/tmp/",
+        "/mnt/",
+        "/secrets/",
+        "/certs/",
+        "/keys/",
+        "/app/",
+        "/data/",
+        "/Users/",
+        "/dev/",
+        "/proc/",
+        "tests/",
     ];
     static ENDINGS: [&str; 16] = [
-        ".pem", ".key", ".json", ".crt", ".p12", ".pfx", ".jks", ".pub", ".txt", ".yml", ".yaml", ".toml", ".ini",
-        ".env", ".asc", ".py",
+        ".pem", ".key", ".json", ".crt", ".p12", ".pfx", ".jks", ".pub", ".txt", ".yml", ".yaml", ".toml",
+        ".ini", ".env", ".asc", ".py",
     ];
     let in_path = |b: u8| b.is_ascii_alphanumeric() || b"/\\.-_~:@ ".contains(&b);
     let is_absolute = value.starts_with(['/', '~', '.']) || value.get(1..3) == Some(":\\");

@@ -60,7 +60,8 @@ fn jwt(word: &str) -> Option<usize> {
     let mut parts = word.get(at..)?.split('.');
     let header = parts.next()?;
     // Encrypted with a shared key (`alg: dir`), the second part is empty and an initialization vector follows.
-    let payload = parts.next().map(|part| if part.is_empty() { parts.next().unwrap_or_default() } else { part })?;
+    let payload =
+        parts.next().map(|part| if part.is_empty() { parts.next().unwrap_or_default() } else { part })?;
     (header.len() >= HEADER_BYTES_MIN && payload.len() >= PAYLOAD_BYTES_MIN).then_some(at)
 }
 

@@ -7,7 +7,9 @@ pub(crate) fn misplaced(text: &str) -> Option<char> {
     let mut before: Option<char> = None;
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
-        if is_never_allowed(c) || (needs_another(c) && !before.is_some_and(|b| follows(b, c, chars.peek().copied()))) {
+        if is_never_allowed(c)
+            || (needs_another(c) && !before.is_some_and(|b| follows(b, c, chars.peek().copied())))
+        {
             return Some(c);
         }
         before = Some(c);
@@ -22,7 +24,10 @@ fn is_never_allowed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
         || matches!(c, '\u{AD}' | '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{3164}')
-        || matches!(c, '\u{200B}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFA0}')
+        || matches!(
+            c,
+            '\u{200B}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFA0}'
+        )
         || matches!(c, '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}')
         || ((0xE0000..=0xE0FFF).contains(&code) && !needs_another(c))
         || matches!(c, '\u{E000}'..='\u{F8FF}' | '\u{F0000}'..='\u{10FFFF}' | '\u{FDD0}'..='\u{FDEF}')
@@ -66,7 +71,8 @@ mod tests {
             \u{2028}\u{2060}\u{2065}\u{2069}\u{206F}\u{3164}\u{FEFF}\u{FFA0}\u{FFF0}\u{FFF9}\u{1BCA0}\u{1BCA3}\
             \u{1D173}\u{1D17A}\u{E0000}\u{E0001}\u{E0080}\u{E01F0}\u{E0FFF}\u{E000}\u{10FFFD}\u{FDD0}\u{FFFF}";
         for c in everywhere.chars() {
-            for text in [format!("a{c}b"), format!("क्{c}ष"), format!("葛{c}"), format!("👩{c}👩")] {
+            for text in [format!("a{c}b"), format!("क्{c}ष"), format!("葛{c}"), format!("👩{c}👩")]
+            {
                 assert_eq!(misplaced(&text), Some(c), "{text:?}");
             }
         }
@@ -75,13 +81,34 @@ mod tests {
     #[test]
     fn what_means_something_after_another_character_is_found_elsewhere() {
         for text in [
-            "\u{200D}a", "a\u{200D}b", "a\u{200C}b", "م\u{200C}b", "👩\u{200D}\u{200D}👩", "a\u{FE0F}", "1\u{FE0F}",
-            "a\u{FE00}", "a\u{E0100}", "葛\u{E0100}\u{E0101}", "é\u{E0100}", "x\u{E0041}", "👍\u{E0061}", "\u{FE0F}",
-            "a\u{180B}", "ᠠ\u{180B}\u{180C}", "😀\u{FE0F}\u{FE0F}",
+            "\u{200D}a",
+            "a\u{200D}b",
+            "a\u{200C}b",
+            "م\u{200C}b",
+            "👩\u{200D}\u{200D}👩",
+            "a\u{FE0F}",
+            "1\u{FE0F}",
+            "a\u{FE00}",
+            "a\u{E0100}",
+            "葛\u{E0100}\u{E0101}",
+            "é\u{E0100}",
+            "x\u{E0041}",
+            "👍\u{E0061}",
+            "\u{FE0F}",
+            "a\u{180B}",
+            "ᠠ\u{180B}\u{180C}",
+            "😀\u{FE0F}\u{FE0F}",
         ] {
             assert!(misplaced(text).is_some(), "{text:?}");
         }
-        for text in ["می\u{200C}خواهم", "क्\u{200D}ष", "👩\u{200D}👩", "1\u{FE0F}\u{20E3}", "葛\u{E0100}城", "ه\u{200D}."] {
+        for text in [
+            "می\u{200C}خواهم",
+            "क्\u{200D}ष",
+            "👩\u{200D}👩",
+            "1\u{FE0F}\u{20E3}",
+            "葛\u{E0100}城",
+            "ه\u{200D}.",
+        ] {
             assert_eq!(misplaced(text), None, "{text:?}");
         }
     }
