@@ -144,6 +144,30 @@ fn keys_and_prefixes_of_the_policy_are_redacted() {
     assert_eq!(json.text, format!(r#"{{"EMPLOYEE.NUMBER":"{MARK}","x":["{MARK}"]}}"#));
 }
 
+#[test]
+fn prefixes_of_the_policy_hold_for_names_of_components_and_keys_in_reports() {
+    let policy = Policy { secret_prefixes: vec!["acme_".into()], ..open_policy() };
+    let wire = r#"{"component_name":"acme_4711","acme_4712":1,"metadata":{"acme_4713":1,"acme_4713":2}}"#;
+    let violations = crate::validate::validate_start(wire, &policy).unwrap_err();
+    assert!(violations.iter().any(|violation| violation.field == "component_name"), "{violations:?}");
+    assert!(!format!("{violations:?}").contains("acme_"), "{violations:?}");
+}
+
+#[test]
+fn a_password_in_a_url_is_redacted_whatever_its_length() {
+    for len in [100, 3000, 20_000] {
+        let secret = "Tr0ub4dor/".repeat(len / 10);
+        let text = format!("x https://me:{secret}@example.org/a?b=c@d y");
+        let clean = check_sanitize_text(&text, u32::MAX, &open_policy()).text;
+        assert_eq!(clean, format!("x https://me:{MARK}@example.org/a?b=c@d y"));
+    }
+}
+
+#[test]
+fn a_text_of_nothing_but_secrets_goes_as_a_whole() {
+    assert_eq!(check_sanitize_text(&"-u a:b ".repeat(300), MAX, &open_policy()).text, MARK);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
