@@ -38,7 +38,7 @@ pub(crate) fn credentials_len(text: &str) -> usize {
         false => scheme_len + space + word_len(parameters, false, true),
     };
     if SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return with_word();
+        return if parameters.is_empty() { 0 } else { with_word() };
     }
     let first = parameters.split(ends_value).next().unwrap_or_default();
     if space > 0 && first.contains('=') {

@@ -4,6 +4,7 @@
 
 use crate::redact::Finding;
 use crate::search::has;
+use crate::values::is_harmless;
 
 /// A program or its subcommand, and where its password stands.
 struct Program {
@@ -37,17 +38,16 @@ static PROGRAMS: &[Program] = &[
     options("bcp", &["-P"]),
     options("beeline", &["-p"]),
     options("cqlsh", &["-p"]),
-    options("curl", &[]),
+    options("crackmapexec", &["-p"]),
+    options("curl", &["-b"]),
     options("cypher-shell", &["-p"]),
     options("docker", &[]),
     options("doctl", &["-t"]),
+    options("evil-winrm", &["-p"]),
     options("http", &["-a"]),
     options("https", &["-a"]),
     options("ipmitool", &["-P"]),
     options("isql", &["-P"]),
-    options("jarsigner", &["-storepass", "-keypass"]),
-    options("keytool", &["-storepass", "-keypass"]),
-    options("ldap*", &["-w"]),
     options("lftp", &[]),
     options("login", &["-p"]),
     options("mongo*", &["-p"]),
@@ -59,12 +59,15 @@ static PROGRAMS: &[Program] = &[
     options("podman", &[]),
     options("pscp", &["-pw"]),
     options("rabbitmqadmin", &["-p"]),
+    options("radius-server", &["key"]),
     options("rdesktop", &["-p"]),
     options("redis-cli", &["-a", "AUTH", "auth"]),
     options("security", &["-w"]),
-    options("snmp*", &["-A", "-X", "-c"]),
+    options("smbmap", &["-p"]),
+    options("snmp*", &["-A", "-X", "-c", "community"]),
     options("sqlcmd", &["-P"]),
     options("ssh-keygen", &["-N", "-P"]),
+    options("tacacs-server", &["key"]),
     options("tsql", &["-P"]),
     options("twine", &["-p"]),
     options("unzip", &["-P"]),
@@ -73,22 +76,29 @@ static PROGRAMS: &[Program] = &[
     options("xh", &["-a"]),
     options("zip", &["-P"]),
     glued("7z*", &[], "-p"),
+    glued("ldap*", &["-w"], "-w"),
     glued("mariadb*", &[], "-p"),
     glued("mysql*", &[], "-p"),
+    glued("mysqladmin", &["password"], "-p"),
     glued("rar", &[], "-p"),
     glued("sshpass", &["-p"], "-p"),
     glued("unrar", &[], "-p"),
     glued("xfreerdp*", &[], "/p:"),
+    argument("", "ConvertTo-SecureString", 0),
     argument("", "wpa_passphrase", 1),
+    argument("alias", "set", 3),
     argument("bw", "unlock", 0),
     argument("cargo", "login", 0),
+    argument("config", "add-authtoken", 0),
     argument("htpasswd", "-b", 2),
     argument("htpasswd", "-bc", 2),
     argument("htpasswd", "-bn", 1),
     argument("htpasswd", "-cb", 2),
     argument("htpasswd", "-nb", 1),
+    argument("ngrok", "authtoken", 0),
     argument("rabbitmqctl", "add_user", 1),
     argument("rabbitmqctl", "change_password", 1),
+    argument("snyk", "auth", 0),
     argument("vault", "login", 0),
 ];
 
@@ -147,7 +157,7 @@ impl<'t> Commands<'t> {
         let password = self.option_value(word).or_else(|| self.argument(word)).filter(|value| {
             let is_elsewhere =
                 ["file:", "env:", "fd:", "stdin"].iter().any(|source| value.starts_with(source));
-            !value.is_empty() && !is_elsewhere
+            !value.is_empty() && !is_elsewhere && !is_harmless(value)
         });
         if password.is_none()
             && let Some(program) = program(self.previous, word)
@@ -186,6 +196,8 @@ impl<'t> Commands<'t> {
         if program.options.contains(&previous) {
             return match program.name {
                 "http" | "https" | "xh" => self.password_of_pair(word),
+                // Otherwise a file of cookies.
+                "curl" => word.contains('=').then_some(word),
                 _ => (!is_port(word)).then_some(word),
             };
         }

@@ -6,7 +6,8 @@ use crate::redact::Finding;
 use crate::search::{has, places};
 
 /// What reads a password from its standard input.
-static READERS: [&str; 7] = [
+static READERS: [&str; 8] = [
+    "secret create",
     "sudo -S",
     "--password-stdin",
     "--passphrase-fd",

@@ -20,14 +20,15 @@ static ALWAYS: &[&str] = &[
     "accesskey", "accountkey", "adgangskode", "adminpw", "apikey", "appkey", "authkey", "authorization",
     "backupcode", "backupcodes", "basicauth", "bearer", "bindpw", "bwsession", "clientkey", "clientkeydata",
     "connectionstring", "connstr", "contrasena", "cookie", "cookies", "credential", "credentials", "cryptkey",
-    "dbpass", "decryptionkey", "depasse", "deploykey", "encryptionkey", "haslo", "heslo", "hmackey", "jelszo",
-    "jwt", "kennwort", "licensekey", "losenord", "lozinka", "masterauth", "masterkey", "mdp", "mnemonic",
-    "neo4jauth", "parola", "parool", "passcode", "passkey", "passord", "passphrase", "passphrases", "passwd",
-    "password", "passwordhash", "passwords", "passwort", "privatekey", "privkey", "pwd", "recoverycode",
-    "recoverycodes", "recoveryphrase", "requirepass", "rootpass", "rootpw", "salasana", "sasl", "secret",
-    "secretid", "secretkey", "secretkeybase", "secretphrase", "secrets", "secretvalue", "seedphrase",
-    "seedwords", "senha", "servicekey", "sessionkey", "sharedkey", "sifre", "signingkey", "sshkey", "sshpass",
-    "storagekey", "token", "userpass", "userpw", "wachtwoord",
+    "dbpass", "dbpw", "decryptionkey", "depasse", "deploykey", "dockerconfigjson", "encryptionkey", "haslo",
+    "heslo", "hmackey", "jelszo", "jwt", "kennwort", "keypass", "licensekey", "losenord", "lozinka",
+    "masterauth", "masterkey", "mdp", "mnemonic", "neo4jauth", "parola", "parool", "passcode", "passkey",
+    "passord", "passphrase", "passphrases", "passwd", "password", "passwordhash", "passwords", "passwort",
+    "privatekey", "privkey", "pwd", "recoverycode", "recoverycodes", "recoveryphrase", "requirepass",
+    "rootpass", "rootpw", "salasana", "sasl", "secret", "secretid", "secretkey", "secretkeybase",
+    "secretphrase", "secrets", "secretvalue", "seedphrase", "seedwords", "senha", "servicekey", "sessionkey",
+    "sharedkey", "sifre", "signingkey", "sonarlogin", "sshkey", "sshpass", "storagekey", "storepass", "token",
+    "userpass", "userpw", "wachtwoord",
 ];
 
 /// Endings of folded names whose value is a secret when it looks random.

@@ -130,8 +130,8 @@ fn begins_pair(text: &str, at: usize) -> bool {
 /// Words of programs and of their messages, in the place of a value.
 #[rustfmt::skip]
 static WORDS: &[&str] = &[
-    "await", "changed", "empty", "expected", "expired", "false", "invalid", "missing", "must", "nil", "none", "null",
-    "off", "on", "optional", "required", "true", "undefined", "unexpected", "unset", "yes", "no",
+    "!vault", "await", "changed", "empty", "expected", "expired", "false", "invalid", "missing", "must", "nil", "none", "null",
+    "off", "on", "optional", "required", "string", "true", "undefined", "unexpected", "unset", "yes", "no",
 ];
 
 /// Bytes of a value that is no secret: a longer one is not looked at.
@@ -155,6 +155,13 @@ pub(crate) fn is_small_number(value: &str) -> bool {
     value.len() <= 2 && value.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// How programs name a value that stands elsewhere, or that is encrypted.
+#[rustfmt::skip]
+static WAYS: [&str; 14] = [
+    "process.env", "os.environ", "os.getenv", "env::var", "ENV[", "ENC[", "var.", "data.", "local.", "self.", "&self.",
+    "this.", "config.", "secrets.",
+];
+
 /// `$TOKEN`, `${TOKEN}`, `$(pass show x)`, `{{ .Values.token }}`, `%TOKEN%`, `<password>`, `process.env.X`.
 fn is_reference(value: &str) -> bool {
     let is_variable = |name: &str| {
@@ -170,10 +177,23 @@ fn is_reference(value: &str) -> bool {
         return !["echo", "printf", "<<<", "\"", "'", "="].iter().any(|said| has(command, said));
     }
     if let Some(name) = inside("<", ">").or_else(|| value.strip_prefix('<')) {
-        let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_' | b' '));
-        return is_word && (name == "redacted" || telling::telling(name) != telling::Telling::Not);
+        let is_word = name.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b' '));
+        return is_word
+            && (name.eq_ignore_ascii_case("redacted") || telling::telling(name) != telling::Telling::Not);
     }
-    ["process.env", "os.environ", "os.getenv", "env::var", "ENV["].iter().any(|way| value.starts_with(way))
+    WAYS.iter().any(|way| value.starts_with(way))
+}
+
+/// A word that a machine or a careful person made: it has small and capital letters and digits, or letters
+/// and digits where the name beside it is one of a program.
+pub(crate) fn looks_made(word: &str, beside_identifier: bool) -> bool {
+    const BYTES_MIN: usize = 8;
+    let has = |is_in: fn(&u8) -> bool| word.as_bytes().iter().any(is_in);
+    word.len() >= BYTES_MIN
+        && word.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b'(' | b'='))
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && (beside_identifier || has(u8::is_ascii_uppercase))
 }
 
 /// A call in a program: `get_token(`, `getpass.getpass(`.
