@@ -13,7 +13,7 @@ use crate::report::Report;
 use crate::sanitize::{self, Cleaned};
 use crate::search::has;
 use crate::types::{ChangeKind, Rule};
-use crate::values::is_harmless;
+use crate::values::{is_field_name, is_harmless};
 
 /// Keys only the component writes, sorted.
 pub(crate) const RESERVED_KEYS: [&str; 5] =
@@ -130,7 +130,7 @@ impl Cleaner<'_, '_> {
                 |word: &str| word.starts_with('-') && self.secrets.telling_key(word) == Telling::Always;
             let is_argument = is_option(previous) && !is_option(word);
             // `["X-Api-Key", …]` and `["Host", …, "X-Api-Key", …]`, as servers write headers.
-            let is_pair = at == 1 && words.len() == 2;
+            let is_pair = at == 1 && words.len() == 2 && !is_field_name(word);
             let is_header = !is_option(previous) && is_header_name(previous);
             let is_value = (is_pair || is_header) && self.secrets.telling_key(previous) == Telling::Always;
             // A private key as a list of its lines.

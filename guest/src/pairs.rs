@@ -9,8 +9,8 @@ use crate::redact::{Finding, Secrets, Telling, looks_random};
 use crate::search::has;
 use crate::telling;
 use crate::values::{
-    bracketed_len, is_call, is_harmless, is_marked, is_small_number, key_edge, looks_made, phrase_len,
-    quoted_len, word_len,
+    bracketed_len, is_call, is_field_name, is_harmless, is_marked, is_small_number, key_edge, looks_made,
+    phrase_len, quoted_len, word_len,
 };
 
 /// Bytes by which it is judged whether a value looks random: more do not change the judgement, and a
@@ -246,7 +246,9 @@ fn quoted_neighbour(key: &Key<'_>, rest: &str) -> Option<usize> {
             let len = quoted_len(value.get(1..).unwrap_or_default(), quote, 0);
             let after = value.get(len + 2..).unwrap_or_default().trim_start();
             let before = key.text.get(..key.start).unwrap_or_default().trim_end_matches(['"', '\'']);
-            after.starts_with([']', ')']) && before.trim_end().ends_with(['[', '('])
+            let said = value.get(1..=len).unwrap_or_default();
+            let is_value = after.starts_with(')') || (after.starts_with(']') && !is_field_name(said));
+            is_value && before.trim_end().ends_with(['[', '('])
         };
         return (key.is_option() || is_header || key.is(&["authorization", "cookie"]) || is_pair())
             .then(|| at(value))?;

@@ -97,6 +97,7 @@ fn ordinary_metadata_is_left_alone() {
     for json in [
         r#"{"max_tokens":4096,"token_count":3,"usage":{"tokens":512}}"#,
         r#"{"key":"value","session_id":"mahavishnu-20261120-091952","use_password":true,"token":null}"#,
+        r#"{"required":["password","email"],"columns":["id","token"]}"#,
         r#"{"argv":["ls","-la"],"exit_code":0,"ratio":0.25,"name":"Jürgen 你好 🎉"}"#,
     ] {
         let clean = sanitize_json(json, &open_policy()).unwrap();

@@ -196,6 +196,11 @@ pub(crate) fn looks_made(word: &str, beside_identifier: bool) -> bool {
         && (beside_identifier || has(u8::is_ascii_uppercase))
 }
 
+/// What may be the name of another field, as in `["password", "email"]`.
+pub(crate) fn is_field_name(word: &str) -> bool {
+    word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
 /// A call in a program: `get_token(`, `getpass.getpass(`.
 pub(crate) fn is_call(value: &str) -> bool {
     let name = value.split_once('(').map_or("", |(name, _)| name);
