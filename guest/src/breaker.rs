@@ -8,6 +8,7 @@
 use crate::backoff::{RETRY_AFTER_MS_MAX, uniform};
 use crate::json::{self, Json, Object};
 use crate::json_write;
+use crate::redact::Secrets;
 use crate::report::Report;
 use crate::types::{BreakerInput, BreakerPhase, BreakerPolicy, BreakerStep, CallReport, Outcome};
 
@@ -143,7 +144,7 @@ fn is_of_another_version(members: &Object) -> bool {
 
 fn members(text: &str) -> Option<Object> {
     let mut report = Report::default();
-    let value = json::read_metadata(text, "", &mut report);
+    let value = json::read_metadata(text, "", &Secrets::default(), &mut report);
     match value {
         Some(Json::Object(members)) if report.is_valid() => Some(members),
         _ => None,

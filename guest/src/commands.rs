@@ -1,159 +1,292 @@
 //! Scanners for credentials in command lines that no name beside them tells of: `curl -u user:…`,
-//! `sshpass -p …`, `mysql -p…`, `echo … | sudo -S`, `sqlplus scott/…@db`. Options with a telling name are
-//! pairs like others and found by `pairs`.
+//! `sshpass -p …`, `mysql -p…`, `vault login …`. Options with a telling name are pairs like others and
+//! found by `pairs`; what a shell hands to a program otherwise is the business of `piped`.
 
 use crate::redact::Finding;
-use crate::search::{has, places};
+use crate::search::has;
+use crate::values::is_harmless;
 
-/// Programs whose short option is followed by a password, as a word of its own.
-static PASSWORD_OPTIONS: &[(&str, &str)] = &[
-    ("sshpass", "-p"),
-    ("login", "-p"),
-    ("mongo", "-p"),
-    ("redis-cli", "-a"),
-    ("ldap", "-w"),
-    ("zip", "-P"),
-    ("rabbitmqadmin", "-p"),
-    ("pscp", "-pw"),
-    ("plink", "-pw"),
-    ("sqlcmd", "-P"),
-    ("bcp", "-P"),
-    ("snmp", "-A"),
-    ("snmp", "-X"),
-    ("snmp", "-c"),
-    ("openssl", "-k"),
-    ("openssl", "-K"),
-    ("openssl", "-passin"),
-    ("openssl", "-passout"),
-    ("keytool", "-storepass"),
-    ("keytool", "-keypass"),
+/// A program or its subcommand, and where its password stands.
+struct Program {
+    /// The word before a subcommand; empty for a program.
+    of: &'static str,
+    /// Its name. One that ends in `*` stands for longer ones too: `mysql*` is `mysqldump` as well.
+    name: &'static str,
+    /// Options that are followed by a password, as a word of its own.
+    options: &'static [&'static str],
+    /// What the password is glued to.
+    glued: &'static str,
+    /// How many arguments stand before the one that is the password.
+    arguments_before: Option<u8>,
+}
+
+const fn options(name: &'static str, options: &'static [&'static str]) -> Program {
+    Program { of: "", name, options, glued: "", arguments_before: None }
+}
+
+const fn glued(name: &'static str, options: &'static [&'static str], glued: &'static str) -> Program {
+    Program { of: "", name, options, glued, arguments_before: None }
+}
+
+const fn argument(of: &'static str, name: &'static str, before: u8) -> Program {
+    Program { of, name, options: &[], glued: "", arguments_before: Some(before) }
+}
+
+/// The table. Docker stands in it for the sake of its `-u`, which takes ids.
+#[rustfmt::skip]
+static PROGRAMS: &[Program] = &[
+    options("bcp", &["-P"]),
+    options("beeline", &["-p"]),
+    options("cqlsh", &["-p"]),
+    options("crackmapexec", &["-p"]),
+    options("curl", &["-b"]),
+    options("cypher-shell", &["-p"]),
+    options("docker", &[]),
+    options("doctl", &["-t"]),
+    options("evil-winrm", &["-p"]),
+    options("http", &["-a"]),
+    options("https", &["-a"]),
+    options("ipmitool", &["-P"]),
+    options("isql", &["-P"]),
+    options("lftp", &[]),
+    options("login", &["-p"]),
+    options("mongo*", &["-p"]),
+    options("mosquitto*", &["-P"]),
+    options("ncftp*", &["-p"]),
+    options("nmcli", &["password", "wifi-sec.psk"]),
+    options("openssl", &["-k", "-K", "-passin", "-passout", "-pass"]),
+    options("plink", &["-pw"]),
+    options("podman", &[]),
+    options("pscp", &["-pw"]),
+    options("rabbitmqadmin", &["-p"]),
+    options("radius-server", &["key"]),
+    options("rdesktop", &["-p"]),
+    options("redis-cli", &["-a", "AUTH", "auth"]),
+    options("security", &["-w"]),
+    options("smbmap", &["-p"]),
+    options("snmp*", &["-A", "-X", "-c", "community"]),
+    options("sqlcmd", &["-P"]),
+    options("ssh-keygen", &["-N", "-P"]),
+    options("tacacs-server", &["key"]),
+    options("tsql", &["-P"]),
+    options("twine", &["-p"]),
+    options("unzip", &["-P"]),
+    options("useradd", &["-p"]),
+    options("usermod", &["-p"]),
+    options("xh", &["-a"]),
+    options("zip", &["-P"]),
+    glued("7z*", &[], "-p"),
+    glued("ldap*", &["-w"], "-w"),
+    glued("mariadb*", &[], "-p"),
+    glued("mysql*", &[], "-p"),
+    glued("mysqladmin", &["password"], "-p"),
+    glued("rar", &[], "-p"),
+    glued("sshpass", &["-p"], "-p"),
+    glued("unrar", &[], "-p"),
+    glued("xfreerdp*", &[], "/p:"),
+    argument("", "ConvertTo-SecureString", 0),
+    argument("", "wpa_passphrase", 1),
+    argument("alias", "set", 3),
+    argument("bw", "unlock", 0),
+    argument("cargo", "login", 0),
+    argument("config", "add-authtoken", 0),
+    argument("htpasswd", "-b", 2),
+    argument("htpasswd", "-bc", 2),
+    argument("htpasswd", "-bn", 1),
+    argument("htpasswd", "-cb", 2),
+    argument("htpasswd", "-nb", 1),
+    argument("ngrok", "authtoken", 0),
+    argument("rabbitmqctl", "add_user", 1),
+    argument("rabbitmqctl", "change_password", 1),
+    argument("snyk", "auth", 0),
+    argument("vault", "login", 0),
 ];
 
-/// Programs whose `-p` is followed by the password without a space.
-static GLUED_OPTIONS: &[&str] = &["mysql", "mariadb", "sshpass", "7z", "rar"];
-
-/// Credentials in the options of well-known programs: `-u user:password`, `sshpass -p …`,
-/// `mysql -p…`.
-pub(crate) fn find_options(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    let mut programs = Programs::of(text);
-    let mut previous = "";
-    for word in text.split_whitespace() {
-        let value = option_value(previous, word, &mut programs);
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            let from = value.as_ptr() as usize - text.as_ptr() as usize;
-            found.push(Finding { range: from..from + value.len(), rule });
-        }
-        previous = word;
+/// First bytes of the names, one bit for each: most words begin otherwise. Options do not count: only one
+/// program is told by them.
+#[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
+static FIRST_BYTES: u128 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < PROGRAMS.len() {
+        bits |= 1 << (PROGRAMS[at].name.as_bytes()[0] % 128);
+        at += 1;
     }
+    bits & !(1 << b'-')
+};
+
+/// The program that `word` names, and with it the word before.
+fn program(previous: &str, word: &str) -> Option<&'static Program> {
+    let name = bare(word);
+    let first = name.bytes().next().filter(u8::is_ascii)?;
+    if FIRST_BYTES >> first & 1 == 0 && !(first == b'-' && previous == "htpasswd") {
+        return None;
+    }
+    PROGRAMS.iter().rev().find(|program| program.is(previous, name))
 }
 
-/// The part of `word` that is a password, if the option before it or in it says so.
-pub(crate) fn option_value<'w>(
-    previous: &str,
-    word: &'w str,
-    programs: &mut Programs<'_>,
-) -> Option<&'w str> {
-    if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U") {
-        password_of_pair(word)
-    } else if let Some(pair) = word.strip_prefix("--user=").or_else(|| word.strip_prefix("-u")) {
-        password_of_pair(pair)
-    } else if previous.starts_with('-') && programs.have_option(previous) {
-        Some(word)
-    } else {
-        let value = word.strip_prefix("-p").filter(|value| !value.starts_with('-'))?;
-        programs.have_glued_option().then_some(value)
-    }
-}
-
-/// Which programs a text names: looked for once, and only when an option makes it matter.
-pub(crate) struct Programs<'t> {
-    text: &'t str,
-    glued: Option<bool>,
-    options: Option<Vec<&'static str>>,
-}
-
-impl<'t> Programs<'t> {
-    pub(crate) fn of(text: &'t str) -> Self {
-        Programs { text, glued: None, options: None }
-    }
-
-    fn have_option(&mut self, option: &str) -> bool {
-        if !PASSWORD_OPTIONS.iter().any(|&(_, known)| known == option) {
+impl Program {
+    fn is(&self, previous: &str, name: &str) -> bool {
+        if self.name.as_bytes().first() != name.as_bytes().first() {
             return false;
         }
-        let named = || PASSWORD_OPTIONS.iter().filter(|(program, _)| has(self.text, program));
-        let options = self.options.get_or_insert_with(|| named().map(|&(_, option)| option).collect());
-        options.contains(&option)
-    }
-
-    fn have_glued_option(&mut self) -> bool {
-        let text = self.text;
-        *self.glued.get_or_insert_with(|| GLUED_OPTIONS.iter().any(|program| has(text, program)))
+        let is_named = match self.name.strip_suffix('*') {
+            Some(start) => name
+                .strip_prefix(start)
+                .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_'))),
+            None => self.name == name,
+        };
+        is_named && (self.of.is_empty() || self.of == bare(previous))
     }
 }
 
-/// The part after the colon, unless it is a group id as in `docker run -u 1000:1000`.
-fn password_of_pair(pair: &str) -> Option<&str> {
-    let (_, password) = pair.split_once([':', '%'])?;
-    let password = password.trim_end_matches(['"', '\'']);
-    (!password.bytes().all(|b| b.is_ascii_digit()) && !password.starts_with("//")).then_some(password)
+/// The words of a command line, one after the other.
+#[derive(Default)]
+pub(crate) struct Commands<'t> {
+    program: Option<&'static Program>,
+    previous: &'t str,
+    arguments: u8,
 }
 
-/// What reads a password from its standard input.
-static READERS: [&str; 7] = [
-    "sudo -S",
-    "--password-stdin",
-    "--passphrase-fd",
-    "--with-token",
-    "chpasswd",
-    "passwd --stdin",
-    "cryptsetup",
-];
-
-/// `echo … | sudo -S …`: what is said to a program that waits for a password.
-pub(crate) fn find_piped(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    if !READERS.iter().any(|reader| has(text, reader)) {
-        return;
+impl<'t> Commands<'t> {
+    /// The part of the next word that is a password.
+    pub(crate) fn password_in(&mut self, word: &'t str) -> Option<&'t str> {
+        if matches!(word, "|" | "||" | "&&" | ";") {
+            *self = Commands::default();
+            return None;
+        }
+        let password = self.option_value(word).or_else(|| self.argument(word)).filter(|value| {
+            let is_elsewhere =
+                ["file:", "env:", "fd:", "stdin"].iter().any(|source| value.starts_with(source));
+            !value.is_empty() && !is_elsewhere && !is_harmless(value)
+        });
+        if password.is_none()
+            && let Some(program) = program(self.previous, word)
+        {
+            (self.program, self.arguments) = (Some(program), 0);
+        }
+        self.previous = word;
+        password
     }
-    for program in ["echo ", "printf "] {
-        for at in places(text, program) {
-            let start = at + program.len();
-            let rest = text.get(start..text.floor_char_boundary(start + PIPED_BYTES_MAX)).unwrap_or_default();
-            let Some(len) = rest.find('|') else { continue };
-            let (said, after) = rest.split_at_checked(len).unwrap_or_default();
-            let reader = after.trim_start_matches(['|', ' ']);
-            if READERS.iter().any(|known| has(reader.get(..READER_BYTES_MAX).unwrap_or(reader), known)) {
-                found.push(Finding { range: start..start + said.trim_end().len(), rule });
-            }
+
+    fn is_program(&self, names: &[&str]) -> bool {
+        self.program.is_some_and(|program| names.contains(&program.name))
+    }
+
+    fn option_value(&self, word: &'t str) -> Option<&'t str> {
+        let may_be_option = |word: &str| matches!(word.as_bytes(), [b'-', ..] | [b'"' | b'\'', b'-', ..]);
+        if self.program.is_none() && !may_be_option(self.previous) && !may_be_option(word) {
+            return None;
+        }
+        let previous = self.previous.trim_start_matches(['"', '\'']);
+        let word = if word.starts_with(['"', '\'']) && word.get(1..2) == Some("-") {
+            word.get(1..).unwrap_or_default()
+        } else {
+            word
+        };
+        let pair = ["--user=", "--proxy-user=", "--auth=", "-u"].iter().find_map(|o| word.strip_prefix(o));
+        if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U" | "--auth")
+            || self.is_user_of_curl(previous)
+        {
+            return self.password_of_pair(word);
+        }
+        if let Some(pair) = pair {
+            return self.password_of_pair(pair);
+        }
+        let program = self.program?;
+        if program.options.contains(&previous) {
+            return match program.name {
+                "http" | "https" | "xh" => self.password_of_pair(word),
+                // Otherwise a file of cookies.
+                "curl" => word.contains('=').then_some(word),
+                _ => (!is_port(word)).then_some(word),
+            };
+        }
+        let value = word.strip_prefix(program.glued).filter(|_| !program.glued.is_empty())?;
+        (!value.starts_with('-') && !is_port(value)).then_some(value)
+    }
+
+    /// `-u` behind other options of one letter, as in `curl -sku`.
+    fn is_user_of_curl(&self, option: &str) -> bool {
+        const LETTERS_MAX: usize = 8;
+        let letters = option.strip_prefix('-').and_then(|letters| letters.strip_suffix('u'));
+        letters.is_some_and(|letters| {
+            letters.len() < LETTERS_MAX && letters.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#')
+        }) && self.is_program(&["curl"])
+    }
+
+    /// The part after the colon, unless these are ids as in `docker run -u 1000:1000`.
+    fn password_of_pair(&self, pair: &'t str) -> Option<&'t str> {
+        if self.is_program(&["docker", "podman"]) {
+            return None;
+        }
+        let pair = pair.trim_start_matches(['"', '\'']);
+        let separators: &[char] = if self.is_program(&["lftp"]) { &[','] } else { &[':', '%'] };
+        // `date -u +%s` is neither.
+        let (user, password) = pair.split_once(separators).filter(|(user, _)| !user.starts_with('+'))?;
+        let password = password.trim_end_matches(['"', '\'']);
+        let are_ids = user.bytes().chain(password.bytes()).all(|b| b.is_ascii_digit() || b == b'.');
+        (!are_ids && user != password && !password.starts_with("//")).then_some(password)
+    }
+
+    /// `vault login …`, `htpasswd -b FILE USER …`.
+    fn argument(&mut self, word: &'t str) -> Option<&'t str> {
+        let before = self.program?.arguments_before?;
+        let is_argument = !word.starts_with(['-', '<', '>']) && !word.contains('=');
+        if !is_argument || self.arguments > before {
+            return None;
+        }
+        self.arguments += 1;
+        (self.arguments > before).then_some(word)
+    }
+}
+
+/// The name of a program without its directory, and without quotes and brackets before it.
+fn bare(word: &str) -> &str {
+    let word = word.trim_end_matches(['"', '\'', ',']);
+    let ends =
+        |b: &u8| matches!(b, b'/' | b'"' | b'\'' | b'(' | b'[' | b'{' | b'`' | b',' | b';' | b'|' | b'&');
+    let start = word.as_bytes().iter().rposition(ends).map_or(0, |at| at + 1);
+    word.get(start..).unwrap_or(word)
+}
+
+/// A port or a mapping of ports, as in `docker run -p`: `27017`, `127.0.0.1:3306:3306`, `53:53/udp`.
+fn is_port(word: &str) -> bool {
+    const PORT_DIGITS_MAX: usize = 5;
+    let ports = word.strip_suffix("/udp").or_else(|| word.strip_suffix("/tcp")).unwrap_or(word);
+    let last = ports.rsplit(':').next().unwrap_or_default();
+    ports.contains(':')
+        && (1..=PORT_DIGITS_MAX).contains(&last.len())
+        && ports.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b':' | b'-'))
+}
+
+/// Credentials in the options and arguments of well-known programs.
+pub(crate) fn find_options(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    /// Words of a list in JSON stand in quotes.
+    const BETWEEN: &str = "\",\"";
+    let mut commands = Commands::default();
+    let parts = if has(text, BETWEEN) { usize::MAX } else { 1 };
+    for word in text.split_whitespace().flat_map(|word| word.splitn(parts, BETWEEN)) {
+        let Some(value) = commands.password_in(word) else { continue };
+        let from = value.as_ptr() as usize - text.as_ptr() as usize;
+        let rest = text.get(from..).unwrap_or_default();
+        let whole = || value.starts_with(['"', '\'']).then_some(value.len());
+        let len = quoted_rest(word, value, rest).or_else(whole);
+        let len = len.unwrap_or_else(|| value.find(['"', '\'']).unwrap_or(value.len()));
+        if len > 0 {
+            found.push(Finding { range: from..from + len, rule });
         }
     }
 }
 
-/// Bytes that are looked at behind an `echo`: a password is shorter, and a text of nothing but echoes
-/// must not be read a thousand times.
-const PIPED_BYTES_MAX: usize = 512;
-/// Bytes of the program that reads, in which one of [`READERS`] must stand.
-const READER_BYTES_MAX: usize = 64;
-
-/// What Oracle's programs are called with: `user/password@database`.
-static ORACLE: [&str; 6] =
-    ["jdbc:oracle:thin:", "jdbc:oracle:oci:", "jdbc:oracle:oci8:", "sqlplus ", "sqlldr ", "expdp "];
-
-/// The password of `user/password@database`.
-pub(crate) fn find_oracle(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    for program in ORACLE {
-        for at in places(text, program) {
-            let start = at + program.len();
-            let rest = text.get(start..text.floor_char_boundary(start + PIPED_BYTES_MAX)).unwrap_or_default();
-            let options = rest.len() - rest.trim_start_matches("-S ").trim_start_matches("-s ").len();
-            let word =
-                rest.get(options..).and_then(|rest| rest.split([' ', '"', '\'']).next()).unwrap_or_default();
-            let Some((credentials, _)) = word.rsplit_once('@') else { continue };
-            let Some((user, password)) = credentials.split_once('/') else { continue };
-            if !password.is_empty() && !user.contains(':') {
-                let start = start + options + user.len() + 1;
-                found.push(Finding { range: start..start + password.len(), rule });
-            }
-        }
+/// Length of a value with spaces in it: `rest` up to the quote that was opened in `word`, before the value
+/// or with it, and is not closed there.
+fn quoted_rest(word: &str, value: &str, rest: &str) -> Option<usize> {
+    let opened = word.find(['"', '\''])?;
+    let quote = word.get(opened..)?.chars().next()?;
+    let start = value.as_ptr() as usize - word.as_ptr() as usize;
+    if opened > start || word.get(opened + 1..)?.contains(quote) {
+        return None;
     }
+    let inner = usize::from(opened == start);
+    Some(rest.get(inner..)?.find(quote).map_or(rest.len(), |at| inner + at + inner))
 }

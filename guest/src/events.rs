@@ -29,7 +29,7 @@ pub fn build_start(
     let mut report = Report::default();
     let report = &mut report;
     let secrets = Secrets::new(policy);
-    fields::component_name(&context.component_name, report);
+    fields::component_name(&context.component_name, &secrets, report);
     let shell_type = fields::shell_type(&context.shell_type, &secrets, report);
     let pid = fields::pid(context.pid, report);
     let event_id = event_id(context.event_id.as_deref(), "event_id", id, report);
@@ -119,20 +119,13 @@ pub fn build_end(
 /// on a disk in the meantime.
 pub fn bind_session(wire: &str, session_id: &str) -> Result<String, Vec<Violation>> {
     let mut report = Report::default();
-    let policy = Policy {
-        hide_cwd: false,
-        hide_home: false,
-        hide_hostname: false,
-        hide_username: false,
-        secret_keys: Vec::new(),
-        secret_prefixes: Vec::new(),
-    };
-    let event = Members::read(wire, &mut report).map(|mut members| {
+    let secrets = Secrets::default();
+    let event = Members::read(wire, &secrets, &mut report).map(|mut members| {
         members.insert("session_id", session_id);
-        validate::end(members, &policy)
+        validate::end(members)
     });
     let Some(event) = event.filter(|_| report.is_valid()) else { return Err(report.violations) };
-    let metadata = json::read_event(&event.metadata, &mut report);
+    let metadata = json::read_event(&event.metadata, &secrets, &mut report);
     let metadata = metadata.ok_or(report.violations)?;
     let session_id = Some(event.session_id.as_str());
     let wire =
@@ -165,7 +158,7 @@ fn callers_metadata(text: &str, secrets: &Secrets<'_>, report: &mut Report) -> O
     if text.trim().is_empty() {
         return Object::new();
     }
-    let object = match json::read_metadata(text, PATH, report) {
+    let object = match json::read_metadata(text, PATH, secrets, report) {
         Some(Json::Object(object)) => object,
         Some(Json::Null) | None => return Object::new(),
         Some(_) => {
@@ -176,7 +169,11 @@ fn callers_metadata(text: &str, secrets: &Secrets<'_>, report: &mut Report) -> O
     let clean = metadata::clean(object, PATH, 0, secrets, report);
     // Looked for in the clean keys: an invisible character must not help around the rule.
     for key in RESERVED_KEYS.iter().filter(|&&key| clean.contains_key(key)) {
-        report.violation(&key_path(PATH, key, 0), Rule::ReservedKey, "is written by shelltrack only");
+        report.violation(
+            &key_path(PATH, key, 0, secrets),
+            Rule::ReservedKey,
+            "is written by shelltrack only",
+        );
     }
     clean
 }

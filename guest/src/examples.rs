@@ -10,7 +10,7 @@ use crate::tokens::{Body, TOKENS, Token};
 pub(crate) fn token_sample(token: &Token, len: usize) -> String {
     let alphabet = match token.body {
         Body::Upper => "A2BC3DE4",
-        Body::Hex => "0a1b2c3d",
+        Body::Hex | Body::Uuid => "0a1b2c3d",
         Body::Alnum | Body::Word | Body::Mixed | Body::Dotted | Body::Base64 => "aB3dE5gH1cD7",
     };
     token.prefix.chars().chain(alphabet.chars().cycle().take(len)).collect()
@@ -20,8 +20,8 @@ pub(crate) fn token_sample(token: &Token, len: usize) -> String {
 /// examples of rules that need no key beside the secret. Text, and what must not be left of it.
 pub fn planted(number: usize) -> (String, String) {
     // The others need their surroundings.
-    const BESIDE: [&str; 5] =
-        ["key-value", "option-credentials", "piped-password", "oracle-credentials", "bearer"];
+    const BESIDE: [&str; 6] =
+        ["pgpass-line", "key-value", "option-credentials", "piped-password", "oracle-credentials", "bearer"];
     let examples = EXAMPLES.iter().filter(|e| !BESIDE.contains(&e.rule));
     let examples: Vec<_> = examples.flat_map(|example| example.secrets).collect();
     let number = number % (TOKENS.len() + examples.len());
@@ -77,6 +77,34 @@ pub static EXAMPLES: &[Example] = &[
             (concat!("eyJhbGciOiJSU0EtT0FFUCJ9", ".OKOawDo13gRp2.48V1_ALb6US04U3b.5eym8TW_c8SuK0lt.XFBoMYUZodetZdvT"), "5eym8TW_c8SuK0lt"),
         ],
         ordinary: &["eyJhbGciOiJIUzI1NiJ9...", "eyJ is how base64 of an object begins", "eyJhbGciOiJIUzI1NiJ9", "survey.journey.eye"],
+    },
+    Example {
+        rule: "mailgun-key",
+        secrets: &[("mg 0a1b2c3d4e5f60718293a4b5c6d7e8f9-0a1b2c3d-4e5f6071", "8293a4b5c6d7e8f9-0a1b2c3d")],
+        ordinary: &["0a1b2c3d4e5f60718293a4b5c6d7e8f9", "550e8400-e29b-41d4-a716-446655440000"],
+    },
+    Example {
+        rule: "wallet-key",
+        secrets: &[
+            (concat!("L4rK1yDtCWekvXuE6oXD9jCYfFNV", "2cWRpVuPLBcCU2z8TrisoyY1"), "FNV2cWRpVuPLBcCU2z8T"),
+            (concat!("import 5HueCGU8rMjxEXxiPuD5BDk", "u4MkFqeZyd4dZ1jvhTVqvbTLvyTJ"), "FqeZyd4dZ1jvhTVqvb"),
+        ],
+        ordinary: &["Loremipsumdolorsitametconsecteturadipiscingelitsedd", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"],
+    },
+    Example {
+        rule: "firebase-key",
+        secrets: &[(concat!("AAAAjKmAMhj:APA", "91bkHWGgbgek8HF0DNBZZdPaRXLujTpwrkcrOg258LewmCNybdo4zLW9cCdNppock7L2lua530DtAMq94F8epRyRTLoAtz4TFbY3pflkwyla4szJxhvI3yv"), "kHWGgbgek8HF0DNBZZdP")],
+        ordinary: &["AAAA:APA91b", ":APA91b is how they begin"],
+    },
+    Example {
+        rule: "asana-token",
+        secrets: &[("asana 1/1200000000000000:0a1b2c3d4e5f60718293a4b5c6d7e8f9", "4e5f60718293a4b5c6d7e8f9")],
+        ordinary: &["image/1200000000000000:latest", "a/12:0a1b2c3d4e5f60718293a4b5c6d7e8f9", "md5:0a1b2c3d4e5f60718293a4b5c6d7e8f9"],
+    },
+    Example {
+        rule: "pgpass-line",
+        secrets: &[("db.example.org:5432:app:me:hunter2", "hunter2"), ("*:*:*:postgres:hunter2", "hunter2")],
+        ordinary: &["10.0.0.1:5432:app:ok", "root:x:0:0:root:/root:/bin/sh", "src/a.py:12:34:error:bad", "arn:aws:iam::1:role"],
     },
     Example {
         rule: "password-hash",
@@ -153,7 +181,7 @@ pub static EXAMPLES: &[Example] = &[
     },
     Example {
         rule: "url-userinfo",
-        secrets: &[
+        secrets: &[("me:hunter2@tcp(127.0.0.1:3306)/db", "hunter2"), ("{\\\"dsn\\\":\\\"postgres:\\/\\/me:hunter2@h\\/db\\\"}", "hunter2"),
             ("https://user:hunter2@example.org/x", "hunter2"),
             ("postgres://app:p%40ss-w0rd@db:5432/main?sslmode=require", "p%40ss-w0rd"),
             ("amqp://u:p@ss/w0rd#x@host/vhost", "w0rd"),
@@ -177,12 +205,12 @@ pub static EXAMPLES: &[Example] = &[
     },
     Example {
         rule: "bearer",
-        secrets: &[("sent Bearer abcdef123456 along", "abcdef123456"), ("Basic dXNlcjpwYXNz0w==", "dXNlcjpwYXNz0w")],
-        ordinary: &["the bearer of bad news", "Basic programming", "a basic understanding of things", "Bearer of 3 rings"],
+        secrets: &[("sent Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"), ("sent Bearer abcdef123456 along", "abcdef123456"), ("Basic dXNlcjpwYXNz0w==", "dXNlcjpwYXNz0w")],
+        ordinary: &["basic Python3.12 setup", "the bearer of bad news", "Basic programming", "a basic understanding of things", "Bearer of 3 rings"],
     },
     Example {
         rule: "key-value",
-        secrets: &[
+        secrets: &[("Authorization: GenieKey hunter2", "hunter2"), ("curl -H 'Authorization: SSWS hunter2' x", "hunter2"), ("MNEMONIC=abandon ability able", "able"), ("passphrase: correct horse battery", "battery"), ("DB_PASSWORD=p&hunter2", "hunter2"), ("DB_PASSWORD=p;hunter2", "hunter2"), ("DB_PASSWORD=p'hunter2", "hunter2"), ("ENV FOO_TOKEN hunter2", "hunter2"), ("FOO_TOKEN ?= hunter2", "hunter2"), ("BASIC_AUTH=admin:hunter2", "hunter2"), ("NEO4J_AUTH=neo4j/hunter2", "hunter2"), ("{\"auths\":{\"ghcr.io\":{\"auth\":\"dXNlcjpwYXNz\"}}}", "dXNlcjpwYXNz"), ("password_confirmation=hunter2", "hunter2"),
             ("password=hunter2", "hunter2"),
             ("PASSWORD = hunter2", "hunter2"),
             ("password: hunter2", "hunter2"),
@@ -313,7 +341,7 @@ pub static EXAMPLES: &[Example] = &[
     },
     Example {
         rule: "option-credentials",
-        secrets: &[
+        secrets: &[("curl -ku me:hunter2 https://x", "hunter2"), ("curl -sSLu me:hunter2 https://x", "hunter2"), ("curl -u me:12345678 https://x", "12345678"), ("curl -u \"me:correct horse battery\" https://x", "battery"), ("mysql -uroot -p'hunter two' db", "two"), ("curl --proxy-user=me:hunter2 x", "hunter2"), ("http --auth me:hunter2 x", "hunter2"), ("unzip -P hunter2 x", "hunter2"),
             ("curl -u me:hunter2 https://x", "hunter2"),
             ("curl --user me:hunter2 https://x", "hunter2"),
             ("curl -ume:hunter2 https://x", "hunter2"),
@@ -333,7 +361,7 @@ pub static EXAMPLES: &[Example] = &[
             ("openssl pkcs12 -in x -passin pass:hunter2", "hunter2"),
             ("keytool -list -storepass hunter2", "hunter2"),
         ],
-        ordinary: &["docker run -u 1000:1000 x", "ssh -p 2222 host", "mkdir -p a/b", "cp -a x y", "mysql -u root -p db"],
+        ordinary: &["date -u +%Y-%m-%dT%H:%M:%SZ", "docker run -d -p 27017:27017 mongo", "docker run -p3306:3306 mysql", "scp -P 2222 a.zip b:", "grep -c foo snmp.log", "ssh -p 2222 mongo01", "nc -u 10.0.0.1:53", "docker run -u 1000:1000 x", "ssh -p 2222 host", "mkdir -p a/b", "cp -a x y", "mysql -u root -p db"],
     },
     Example {
         rule: "piped-password",
@@ -354,36 +382,4 @@ pub static EXAMPLES: &[Example] = &[
         ],
         ordinary: &["sqlplus /nolog", "sqlplus scott@db", "jdbc:oracle:thin:@//db:1521/x", "jdbc:oracle:thin:@db:1521:x"],
     },
-];
-
-/// Metadata in which a key tells of a secret: JSON, and what must not be left of it.
-#[rustfmt::skip]
-pub static METADATA: &[(&str, &str)] = &[
-    (r#"{"password":"hunter2"}"#, "hunter2"),
-    (r#"{"Password":12345678}"#, "12345678"),
-    (r#"{"api-key":["hunter2",{"x":"xyzzy"}]}"#, "xyzzy"),
-    (r#"{"credentials":{"user":"me","pin":4711}}"#, "4711"),
-    (r#"{"env":[{"name":"DB_PASSWORD","value":"hunter2"}]}"#, "hunter2"),
-    (r#"{"jwk":{"kty":"RSA","n":"xx","d":"hunter2"}}"#, "hunter2"),
-    (r#"{"auth":"Zx81kQ0pR7sT4uVw2yAb"}"#, "Zx81kQ0pR7sT4uVw2yAb"),
-    (r#"{"pass\u200bword":"hunter2"}"#, "hunter2"),
-    (r#"{"password=hunter2":1}"#, "hunter2"),
-    (r#"{"dsn":"postgres://me:hunter2@db/x"}"#, "hunter2"),
-    (r#"{"argv":["mysql","--password=hunter2"]}"#, "hunter2"),
-    (r#"{"argv":["mysql","--password","hunter2"]}"#, "hunter2"),
-    (r#"{"headers":{"Authorization":"Bearer hunter2"}}"#, "hunter2"),
-    (r#"{"private_key":"-----BEGIN PRIVATE KEY-----\nhunter2"}"#, "hunter2"),
-    (r#"{"pin":"0"}"#, "\"0\""),
-    (r#"{"Password":"x"}"#, "\"x\""),
-    (r#"{"db":{"pass":"x1"}}"#, "x1"),
-    (r#"{"ｐａｓｓｗｏｒｄ":"x1"}"#, "x1"),
-    (r#"{"пароль":"x1"}"#, "x1"),
-    (r#"{"p\u0336assword":"x1"}"#, "x1"),
-    (r#"{"token_old":"x1"}"#, "x1"),
-    (r#"{"twilio":"0a1b2c3d4e5f60718293a4b5c6d7e8f9"}"#, "0a1b2c3d"),
-    (r#"{"type":"service_account","private_key_id":"k","private_key":"-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----\n"}"#, "MIIEvQ"),
-    (r#"{"response":"{\"access_token\": \"hunter2\", \"expires_in\": 3600}"}"#, "hunter2"),
-    (r#"{"argv":["curl","-u","me:hunter2","https://x"]}"#, "hunter2"),
-    (r#"{"argv":["sshpass","-p","hunter2","ssh","me@x"]}"#, "hunter2"),
-    (r#"{"argv":["mysql","-uroot","-phunter2"]}"#, "hunter2"),
 ];

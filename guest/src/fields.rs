@@ -82,7 +82,7 @@ fn check_length(text: &str, path: &str, scalars_max: usize, report: &mut Report)
 }
 
 /// Component name: the whole string `[A-Za-z0-9_-]+`, and no token, since its form lets many pass.
-pub(crate) fn component_name(name: &str, report: &mut Report) {
+pub(crate) fn component_name(name: &str, secrets: &Secrets<'_>, report: &mut Report) {
     const PATH: &str = "component_name";
     let in_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if name.is_empty() {
@@ -92,7 +92,7 @@ pub(crate) fn component_name(name: &str, report: &mut Report) {
         report.violation(PATH, Rule::TooLong, message);
     } else if !name.bytes().all(in_name) {
         report.violation(PATH, Rule::BadFormat, "must consist of the characters A-Z a-z 0-9 _ -");
-    } else if redact::is_secret(name) {
+    } else if redact::is_secret(name, secrets) {
         report.violation(PATH, Rule::BadFormat, "must not be a secret");
     }
 }

@@ -13,6 +13,7 @@ use crate::limits::{
     METADATA_VALUES_MAX, PATH_KEY_BYTES_MAX,
 };
 use crate::metadata::RESERVED_KEYS;
+use crate::redact::{Secrets, is_secret};
 use crate::report::Report;
 use crate::types::Rule;
 
@@ -34,35 +35,40 @@ pub(crate) type Object = BTreeMap<String, Json>;
 
 /// Appends a key to a path. A key that is no plain name is counted instead of repeated: reports are
 /// read on terminals, and a key may be hostile or a secret.
-pub(crate) fn key_path(path: &str, key: &str, number: usize) -> String {
+pub(crate) fn key_path(path: &str, key: &str, number: usize, secrets: &Secrets<'_>) -> String {
     let plain = !key.is_empty()
         && key.len() <= PATH_KEY_BYTES_MAX
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-        && !crate::redact::is_secret(key);
+        && !is_secret(key, secrets);
     let dot = if path.is_empty() { "" } else { "." };
     if plain { format!("{path}{dot}{key}") } else { format!("{path}{dot}<key {number}>") }
 }
 
 /// Reads the metadata of an event that is to be built; violations go to `report`, under `path`. What
 /// is returned is complete only if there are none.
-pub(crate) fn read_metadata(text: &str, path: &str, report: &mut Report) -> Option<Json> {
+pub(crate) fn read_metadata(
+    text: &str,
+    path: &str,
+    secrets: &Secrets<'_>,
+    report: &mut Report,
+) -> Option<Json> {
     // Depth 2: metadata is going to be a member of the event.
-    read(text, path, 2, METADATA_VALUES_MAX, METADATA_KEYS_MAX, report)
+    read(text, path, 2, (METADATA_VALUES_MAX, METADATA_KEYS_MAX), secrets, report)
 }
 
 /// Reads an event from the wire, which may have the reserved keys and its own members in addition. An
 /// object comes back even when members are broken, so that the others are checked too.
-pub(crate) fn read_event(text: &str, report: &mut Report) -> Option<Json> {
+pub(crate) fn read_event(text: &str, secrets: &Secrets<'_>, report: &mut Report) -> Option<Json> {
     let values_max = METADATA_VALUES_MAX + EVENT_VALUES_MAX;
-    read(text, "", 1, values_max, METADATA_KEYS_MAX + RESERVED_KEYS.len(), report)
+    read(text, "", 1, (values_max, METADATA_KEYS_MAX + RESERVED_KEYS.len()), secrets, report)
 }
 
 fn read(
     text: &str,
     path: &str,
     depth: usize,
-    values_max: usize,
-    keys_max: usize,
+    (values_max, keys_max): (usize, usize),
+    secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Json> {
     if text.len() > JSON_BYTES_MAX {
@@ -70,7 +76,8 @@ fn read(
         return None;
     }
     let told_before = report.violations.len();
-    let mut reader = Reader { scanner: Scanner::new(text), report, values: 0, values_max, keys_max };
+    let scanner = Scanner::new(text);
+    let mut reader = Reader { scanner, secrets, report, values: 0, values_max, keys_max };
     let value = reader.value(path, depth).and_then(|value| reader.scanner.end().map(|()| value));
     value.unwrap_or_else(|NoJson| {
         // What was found on the way was found in something else than JSON.
@@ -82,6 +89,7 @@ fn read(
 
 struct Reader<'t, 'r> {
     scanner: Scanner<'t>,
+    secrets: &'r Secrets<'r>,
     report: &'r mut Report,
     values: usize,
     values_max: usize,
@@ -215,7 +223,7 @@ impl Reader<'_, '_> {
         depth: usize,
         members: &mut Members,
     ) -> Result<(), NoJson> {
-        let path = key_path(path, &key, number);
+        let path = key_path(path, &key, number, self.secrets);
         let value = self.value(&path, depth + 1)?;
         if members.broken.contains(&key) || members.object.contains_key(&key) {
             self.report.violation(&path, Rule::DuplicateKey, "must not be there twice");

@@ -127,13 +127,15 @@ impl<'o> Members<'o> {
 mod tests {
     use super::object;
     use crate::json::{Json, read_metadata};
+    use crate::redact::Secrets;
     use crate::report::Report;
     use proptest::prelude::*;
 
     #[track_caller]
     fn check_like_reference(value: &serde_json::Value) {
         let text = value.to_string();
-        let Some(Json::Object(ours)) = read_metadata(&text, "", &mut Report::default()) else {
+        let Some(Json::Object(ours)) = read_metadata(&text, "", &Secrets::default(), &mut Report::default())
+        else {
             panic!("{text}");
         };
         assert_eq!(object(&ours), text);

@@ -40,6 +40,7 @@ mod host;
 #[allow(unsafe_code, unreachable_pub)]
 mod tools;
 
+mod authorization;
 pub mod backoff;
 pub mod breaker;
 #[cfg(any(test, feature = "oracles"))]
@@ -51,6 +52,8 @@ mod breaker_tests;
 mod commands;
 mod escape;
 pub mod events;
+#[cfg(test)]
+mod example_objects;
 #[cfg(any(test, feature = "oracles"))]
 pub mod examples;
 mod fields;
@@ -65,6 +68,7 @@ mod nfc;
 #[cfg(any(test, feature = "oracles"))]
 pub mod oracles;
 mod pairs;
+mod piped;
 mod plain;
 #[cfg(test)]
 mod properties;
@@ -93,9 +97,11 @@ mod unicode_tests;
 mod urls;
 mod uuid;
 pub mod validate;
+mod values;
 mod wire;
 #[cfg(test)]
 mod wire_tests;
+mod words;
 
 #[cfg(not(feature = "mcp-tools"))]
 pub use bindings::exports::shelltrack::session::types;

@@ -1,7 +1,8 @@
 //! Cleans metadata: every key and string through the sanitizer, values under telling keys redacted,
 //! size checked. Knows the reserved keys by name, not what they mean.
 
-use crate::commands::{Programs, option_value};
+use crate::authorization::is_credentials;
+use crate::commands::Commands;
 use crate::json::{Json, Object, key_path};
 use crate::json_write;
 use crate::limits::{
@@ -10,7 +11,9 @@ use crate::limits::{
 use crate::redact::{MARK, Secrets, Telling};
 use crate::report::Report;
 use crate::sanitize::{self, Cleaned};
+use crate::search::has;
 use crate::types::{ChangeKind, Rule};
+use crate::values::{is_field_name, is_harmless};
 
 /// Keys only the component writes, sorted.
 pub(crate) const RESERVED_KEYS: [&str; 5] =
@@ -43,6 +46,19 @@ pub(crate) fn clean(
 /// The private members of a JSON Web Key (RFC 7518, section 6).
 static PRIVATE_JWK_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
+/// Members that name a setting, and those that hold its value, in the case of any API.
+static NAMES: [&str; 5] = ["name", "key", "variable", "parametername", "parameterkey"];
+static VALUES: [&str; 2] = ["value", "parametervalue"];
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+fn is_header_name(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && (name.contains('-') || is_one_of(name, &["authorization", "cookie"]))
+}
+
 struct Cleaner<'a, 'p> {
     secrets: &'a Secrets<'p>,
     report: &'a mut Report,
@@ -53,13 +69,18 @@ impl Cleaner<'_, '_> {
     fn object(&mut self, object: Object, path: &str, hide: bool) -> Object {
         let members: Vec<_> = object.into_iter().map(|(key, value)| (self.key(&key), key, value)).collect();
         // Judged by what is left of keys and values, so that the second time comes out like the first.
-        let has =
-            |name: &str| members.iter().find(|(cleaned, ..)| cleaned.text == name).map(|(.., value)| value);
-        let names_secret = ["name", "key"].iter().any(|name| has(name).is_some_and(|v| self.is_telling(v)));
-        let is_web_key = has("kty").is_some();
+        let has = |name: &str| members.iter().any(|(cleaned, ..)| cleaned.text == name);
+        let names_secret = members
+            .iter()
+            .any(|(cleaned, _, value)| is_one_of(&cleaned.text, &NAMES) && self.is_telling(value));
+        let is_web_key = has("kty");
+        // A manifest of Kubernetes.
+        let is_secret = members.iter().any(|(cleaned, _, value)| {
+            cleaned.text == "kind" && matches!(value, Json::Text(kind) if kind == "Secret")
+        });
         let mut clean = Object::new();
         for (number, (cleaned, key, value)) in members.into_iter().enumerate() {
-            let path = key_path(path, &cleaned.text, number + 1);
+            let path = key_path(path, &cleaned.text, number + 1, self.secrets);
             self.report.touched(&path, &cleaned.touches);
             if cleaned.text.is_empty() && !key.is_empty() {
                 self.report.violation(&path, Rule::Empty, "nothing is left of the key once it is cleaned");
@@ -67,7 +88,10 @@ impl Cleaner<'_, '_> {
             let telling = self.secrets.telling_key(&cleaned.text);
             let hide = hide
                 || telling == Telling::Always
-                || (names_secret && cleaned.text == "value")
+                || (names_secret && is_one_of(&cleaned.text, &VALUES))
+                || (is_secret && is_one_of(&cleaned.text, &["data", "stringdata"]))
+                || (crate::telling::is_auth(&cleaned.text)
+                    && self.word(&value).is_some_and(|value| is_credentials(&value)))
                 || (is_web_key && PRIVATE_JWK_MEMBERS.contains(&cleaned.text.as_str()));
             let value = self.value(value, &path, hide, telling);
             if clean.insert(cleaned.text, value).is_some() {
@@ -97,20 +121,28 @@ impl Cleaner<'_, '_> {
     /// `["curl", "-u", …]`.
     fn list(&mut self, list: Vec<Json>, path: &str, hide: bool, telling: Telling) -> Vec<Json> {
         let words: Vec<_> = list.iter().map(|item| self.word(item).unwrap_or_default()).collect();
-        let line = words.join(" ");
-        let mut programs = Programs::of(&line);
+        let mut commands = Commands::default();
         let mut previous = "";
+        let mut in_key = false;
         let mut items = Vec::with_capacity(list.len());
         for (at, (item, word)) in list.into_iter().zip(&words).enumerate() {
             let is_option =
                 |word: &str| word.starts_with('-') && self.secrets.telling_key(word) == Telling::Always;
             let is_argument = is_option(previous) && !is_option(word);
-            let is_credential =
-                option_value(previous, word, &mut programs).is_some_and(|value| !value.is_empty());
+            // `["X-Api-Key", …]` and `["Host", …, "X-Api-Key", …]`, as servers write headers.
+            let is_pair = at == 1 && words.len() == 2 && !is_field_name(word);
+            let is_header = !is_option(previous) && is_header_name(previous);
+            let is_value = (is_pair || is_header) && self.secrets.telling_key(previous) == Telling::Always;
+            // A private key as a list of its lines.
+            let was_in_key = in_key;
+            if let Json::Text(line) = &item {
+                in_key = !has(line, "END ") && (in_key || (has(line, "BEGIN ") && has(line, "PRIVATE KEY")));
+            }
+            let is_credential = commands.password_in(word).is_some() || is_value;
             items.push(self.value(
                 item,
                 &format!("{path}[{at}]"),
-                hide || is_argument || is_credential,
+                hide || was_in_key || is_argument || is_credential,
                 telling,
             ));
             previous = word;
@@ -123,6 +155,7 @@ impl Cleaner<'_, '_> {
             Json::Object(object) => Json::Object(self.object(object, path, hide)),
             Json::List(list) => Json::List(self.list(list, path, hide, telling)),
             Json::Text(text) => Json::Text(self.text(text, path, hide, telling)),
+            Json::Signed(-99..=99) => value,
             Json::Signed(_) | Json::Unsigned(_) | Json::Float(_) if hide => {
                 self.report.change(path, ChangeKind::Redacted, TELLING_KEY);
                 Json::Text(MARK.to_owned())
@@ -134,7 +167,8 @@ impl Cleaner<'_, '_> {
     fn text(&mut self, text: String, path: &str, hide: bool, telling: Telling) -> String {
         let cleaned = sanitize::clean(&text, METADATA_STRING_SCALARS_MAX, self.secrets);
         let secret = hide || (telling == Telling::WhenRandom && crate::redact::looks_random(&cleaned.text));
-        if secret && !cleaned.text.is_empty() && !crate::redact::is_mark(&cleaned.text) {
+        let is_secret = secret && !cleaned.text.is_empty() && !is_harmless(&cleaned.text);
+        if is_secret && !crate::redact::is_mark(&cleaned.text) {
             self.report.change(path, ChangeKind::Redacted, TELLING_KEY);
             return MARK.to_owned();
         }

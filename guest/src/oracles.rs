@@ -12,6 +12,9 @@ use crate::types::{
 };
 use crate::{breaker, events, limits, sanitize, validate};
 
+#[path = "../../host/conformance/src/characters.rs"]
+mod characters;
+
 /// Bytes a message to people may have.
 const MESSAGE_BYTES_MAX: usize = 200;
 
@@ -27,55 +30,12 @@ pub fn open_policy() -> Policy {
     }
 }
 
-fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Default-ignorable characters that may stay next to the right neighbours.
-fn is_contextual(c: char) -> bool {
-    matches!(c, '\u{200C}' | '\u{200D}' | '\u{180B}'..='\u{180F}' | '\u{FE00}'..='\u{FE0F}'
-        | '\u{E0020}'..='\u{E007F}' | '\u{E0100}'..='\u{E01EF}')
-}
-
-fn is_never_allowed(c: char) -> bool {
-    let code = u32::from(c);
-    c.is_control()
-        || is_bidi_control(c)
-        || matches!(c, '\u{AD}' | '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{3164}')
-        || matches!(
-            c,
-            '\u{200B}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFA0}'
-        )
-        || matches!(c, '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}')
-        || ((0xE0000..=0xE0FFF).contains(&code) && !is_contextual(c))
-        || matches!(c, '\u{E000}'..='\u{F8FF}' | '\u{F0000}'..='\u{10FFFF}')
-        || (0xFDD0..=0xFDEF).contains(&code)
-        || code & 0xFFFE == 0xFFFE
-}
-
 /// No control, escape, bidi control, noncharacter or private use character, and no default-ignorable
-/// character without a neighbour that gives it a meaning.
+/// character without a neighbour that gives it a meaning: the same predicate by which every component is
+/// judged.
 #[track_caller]
 pub fn assert_clean(text: &str) {
-    let chars: Vec<char> = text.chars().collect();
-    for (at, &c) in chars.iter().enumerate() {
-        assert!(!is_never_allowed(c), "{c:?} in {text:?}");
-        if !is_contextual(c) {
-            continue;
-        }
-        let before = at.checked_sub(1).and_then(|at| chars.get(at)).copied();
-        let after = chars.get(at + 1).copied();
-        let Some(before) = before else { panic!("{c:?} begins {text:?}") };
-        match c {
-            '\u{200C}' => assert!(!before.is_ascii() && after.is_some_and(|c| !c.is_ascii()), "{text:?}"),
-            '\u{200D}' => assert!(!before.is_ascii(), "{text:?}"),
-            '\u{E0020}'..='\u{E007F}' => {
-                assert!(before == '\u{1F3F4}' || matches!(before, '\u{E0020}'..='\u{E007E}'), "{text:?}");
-            }
-            '\u{FE0F}' if matches!(before, '#' | '*' | '0'..='9') => assert_eq!(after, Some('\u{20E3}')),
-            _ => assert!(!before.is_ascii() && !is_contextual(before), "{text:?}"),
-        }
-    }
+    assert_eq!(characters::misplaced(text), None, "{text:?}");
 }
 
 /// The sanitizer: clean, within the limit, trimmed, normal, and a fixed point that reports nothing.

@@ -1,33 +1,32 @@
 //! Scanners for secrets that a name beside them tells of: `password=…`, `"token": "…"`,
 //! `Authorization: Bearer …`, `--password …`, `?sig=…`, `set -x API_KEY …`.
 //!
-//! Which names tell is said in `telling`, which options of which programs in `commands`. A value is taken whole, quotes and brackets respected; in
-//! doubt too much is redacted and not too little.
+//! Which names tell is said in `telling`, which options of which programs in `commands`, where a value
+//! ends and what is none in `values`. In doubt too much is redacted and not too little.
 
-use crate::redact::{Finding, HIDDEN, MARK, Secrets, Telling, looks_random};
+use crate::authorization::{bearer_token, credentials_len, is_credentials};
+use crate::redact::{Finding, Secrets, Telling, looks_random};
+use crate::search::has;
+use crate::telling;
+use crate::values::{
+    bracketed_len, is_call, is_field_name, is_harmless, is_marked, is_small_number, key_edge, looks_made,
+    phrase_len, quoted_len, word_len,
+};
 
 /// Bytes by which it is judged whether a value looks random: more do not change the judgement, and a
 /// text of nothing but keys must not be read a thousand times.
 const RANDOM_BYTES_MAX: usize = 32;
 
-/// Characters of a key. Beyond ASCII everything but spaces and separators: names are told by their
-/// ends, and quotation marks and other signs around them do not count there.
-fn in_key(c: char) -> bool {
-    if c.is_ascii() {
-        return c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    }
-    !c.is_whitespace() && !SEPARATORS.iter().any(|separator| separator.starts_with(c))
-}
-
 /// A word that may be a key, and where it stands.
-struct Key<'t> {
-    text: &'t str,
+#[derive(Clone, Copy)]
+pub(crate) struct Key<'t> {
+    pub(crate) text: &'t str,
     start: usize,
-    end: usize,
+    pub(crate) end: usize,
 }
 
 impl<'t> Key<'t> {
-    fn name(&self) -> &'t str {
+    pub(crate) fn name(&self) -> &'t str {
         self.text.get(self.start..self.end).unwrap_or_default()
     }
 
@@ -48,75 +47,142 @@ impl<'t> Key<'t> {
         self.text.get(self.end..).is_some_and(|rest| rest.starts_with(['=', ':', '"', '\'']))
     }
 
+    pub(crate) fn is(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.name().eq_ignore_ascii_case(name))
+    }
+
     /// `name="DB_PASSWORD" value="…"`, as settings in XML and environments in JSON are written; `words`
     /// are the two before this one.
-    fn is_value_of(&self, words: [&str; 2], secrets: &Secrets<'_>) -> bool {
+    fn is_value_of(&self, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> bool {
         let [member, name] = words;
-        let is = |word: &str, wanted: &[&str]| wanted.iter().any(|wanted| word.eq_ignore_ascii_case(wanted));
-        is(self.name(), &["value"])
-            && is(member, &["name", "key"])
-            && secrets.telling(name) == Telling::Always
+        self.is(&["value"]) && member.is(&["name", "key"]) && secrets.telling(name.name()) == Telling::Always
+    }
+
+    /// `seed phrase: …`, `API key: …`, `my password is: …`: with the word before it.
+    fn telling_with(&self, before: Key<'_>, secrets: &Secrets<'_>) -> Telling {
+        let is_beside =
+            before.end + 1 == self.start && before.end > before.start && self.before() == Some(' ');
+        let rest = self.text.get(self.end..).unwrap_or_default();
+        if !is_beside || !(self.is_assigned() || rest.starts_with(" :")) {
+            return Telling::Not;
+        }
+        if before.is(&["no"]) || self.is_option() {
+            return Telling::Not;
+        }
+        if self.is(&["is", "was"]) {
+            return secrets.telling(before.name());
+        }
+        secrets.telling(self.text.get(before.start..self.end).unwrap_or_default())
     }
 
     /// `<entry key="password">…</entry>`, and `<password>…</password>`.
-    fn is_of_element(&self, rest: &str) -> bool {
-        rest.starts_with("\">") || (self.before() == Some('<') && rest.starts_with('>'))
+    fn is_of_element(&self) -> bool {
+        const BYTES_MAX: usize = 256;
+        let rest = self.text.get(self.end..).unwrap_or_default();
+        let is_closed = || {
+            let near = rest.get(..rest.floor_char_boundary(BYTES_MAX)).unwrap_or_default();
+            // `--token <token>  Access token` is no element.
+            near.get(1..2) != Some(" ") || has(near, "</")
+        };
+        rest.starts_with("\">") || (self.before() == Some('<') && rest.starts_with('>') && is_closed())
     }
 
-    fn is_header(&self, header: &str) -> bool {
-        let name = self.name();
-        let at = name.len().checked_sub(header.len());
-        at.and_then(|at| name.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(header))
+    fn ends_in(&self, name: &str) -> bool {
+        let at = self.name().len().checked_sub(name.len());
+        at.and_then(|at| self.name().get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(name))
     }
 }
 
 fn keys(text: &str) -> impl Iterator<Item = Key<'_>> {
     let mut from = 0;
     std::iter::from_fn(move || {
-        let start = from + text.get(from..)?.find(in_key)?;
-        let rest = text.get(start..)?;
-        let end = start + rest.find(|c| !in_key(c)).unwrap_or(rest.len());
+        let start = key_edge(text, from, true);
+        let end = key_edge(text, start, false);
         from = end;
-        Some(Key { text, start, end })
+        (end > start).then_some(Key { text, start, end })
     })
 }
 
 /// Values beside telling keys.
 pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, found: &mut Vec<Finding>) {
     let mut done = 0;
-    let mut previous = ["", ""];
+    let none = Key { text, start: 0, end: 0 };
+    let mut previous = [none, none];
     for key in keys(text) {
         let words = previous;
-        previous = [words[1], key.name()];
+        previous = [words[1], key];
         if key.start < done {
             continue;
         }
-        let telling = match secrets.telling(key.name()) {
-            Telling::Not if key.is_value_of(words, secrets) => Telling::Always,
-            Telling::Not if key.is_query_parameter() && key.name() == "code" => Telling::WhenRandom,
-            Telling::Not if key.is_assigned() => secrets.telling_assigned(key.name()),
-            telling => telling,
-        };
+        if let Some(range) = bearer_token(&key) {
+            found.push(Finding { range, rule: "bearer" });
+        }
+        let telling = telling_of(&key, words, secrets);
         if telling == Telling::Not {
             continue;
         }
         let Some(at) = value_start(&key, words) else { continue };
-        if is_working_directory(key.name(), text.get(at..).unwrap_or_default()) {
+        if is_working_directory(key.name(), text.get(at..).unwrap_or_default())
+            || (telling == Telling::WhenRandom && !looks_secret(&key, at))
+        {
             continue;
         }
-        if telling == Telling::WhenRandom {
-            let Some((start, end)) = value(&key, at, at + RANDOM_BYTES_MAX) else { continue };
-            let beginning = text.get(start..end).unwrap_or_default();
-            let is_secret = looks_random(beginning) || (key.is_query_parameter() && beginning.len() >= 8);
-            if !is_secret {
-                continue;
-            }
-        }
-        if let Some((start, end)) = value(&key, at, text.len()) {
+        let Some((start, end)) = value(&key, at, text.len()) else { continue };
+        let said = text.get(start..end).unwrap_or_default();
+        let is_in_program = text.get(..at).is_some_and(|before| before.ends_with(' ')) && is_call(said);
+        let is_verdict = key.name() == "PASS" && said.starts_with("test");
+        let is_other = is_in_program || is_verdict || is_named_like(&key, said);
+        if !is_other && !is_small_number(said) && !is_harmless(said) {
             found.push(Finding { range: start..end, rule });
+            done = end;
+        } else if said.starts_with("${") {
+            // `${TOKEN:?is missing}` is no pair.
             done = end;
         }
     }
+}
+
+/// `this.token = token`, and `--secret dbPassword …`, where the name of the secret comes first.
+fn is_named_like(key: &Key<'_>, said: &str) -> bool {
+    let is_name = || telling::telling(said) == Telling::Always;
+    (key.ends_in(said) || key.name() == "--secret") && is_name()
+}
+
+fn telling_of(key: &Key<'_>, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> Telling {
+    let alone = secrets.telling(key.name());
+    if alone == Telling::Always {
+        return alone;
+    }
+    if key.is_value_of(words, secrets) || is_sql_password(key, words[1]) {
+        return Telling::Always;
+    }
+    match (alone, key.telling_with(words[1], secrets)) {
+        (_, Telling::Always) => Telling::Always,
+        (Telling::Not, _) if key.is_query_parameter() && key.name() == "code" => Telling::WhenRandom,
+        (Telling::Not, _) if key.is_assigned() => secrets.telling_assigned(key.name()),
+        (telling, _) => telling,
+    }
+}
+
+/// `IDENTIFIED BY …`
+fn is_sql_password(key: &Key<'_>, before: Key<'_>) -> bool {
+    key.is(&["by"]) && before.is(&["identified"])
+}
+
+/// Whether the beginning of the value at `at` looks like a secret under a name that may tell of one.
+fn looks_secret(key: &Key<'_>, at: usize) -> bool {
+    const QUERY_BYTES_MIN: usize = 8;
+    let is_login = telling::is_auth(key.name());
+    // Nothing without a digit looks random, which is sooner seen than how far the value goes.
+    let next = key.text.as_bytes().iter().skip(at).take(RANDOM_BYTES_MAX);
+    if !is_login && !key.is_query_parameter() && !next.clone().any(u8::is_ascii_digit) {
+        return false;
+    }
+    let Some((start, end)) = value(key, at, at + RANDOM_BYTES_MAX) else { return false };
+    let beginning = key.text.get(start..end).unwrap_or_default();
+    looks_random(beginning)
+        || (is_login && is_credentials(beginning))
+        || (key.is_query_parameter() && beginning.len() >= QUERY_BYTES_MIN)
 }
 
 /// `PWD` and `OLDPWD` of the environment are no passwords.
@@ -125,25 +191,74 @@ fn is_working_directory(name: &str, value: &str) -> bool {
 }
 
 /// What stands between a key and its value, written plainly, in look-alikes, and with percent signs.
-static SEPARATORS: [&str; 13] = ["=>", ":=", "==", "=", ":", "︓", "∶", "꞉", "%3D", "%3d", "%3A", "%3a", "→"];
+static SEPARATORS: [&str; 17] =
+    ["===", "=>", "::=", ":=", "?=", "+=", "==", "=", ":", "︓", "∶", "꞉", "%3D", "%3d", "%3A", "%3a", "→"];
+
+/// Brackets and quotes that close around a key, in a form's encoding.
+static CLOSERS: [&str; 4] = ["%22", "%27", "%5D", "%5d"];
 
 /// Where the value of `key` begins, if what follows makes it a key. `words` are the two before it.
-fn value_start(key: &Key<'_>, words: [&str; 2]) -> Option<usize> {
+fn value_start(key: &Key<'_>, words: [Key<'_>; 2]) -> Option<usize> {
     let rest = key.text.get(key.end..)?;
-    if key.is_of_element(rest) {
+    if key.is_of_element() {
         return Some(key.end + rest.find('>')? + 1);
     }
     let closed = rest.trim_start_matches(['\\', '"', '\'', '`', ']', ')']);
+    let closed = CLOSERS.iter().find_map(|closer| closed.strip_prefix(closer)).unwrap_or(closed);
     let spaced = closed.trim_start();
     if let Some(separator) = SEPARATORS.iter().find(|separator| spaced.starts_with(**separator)) {
         let value = spaced.get(separator.len()..)?;
         // `token://…` is a URL and `token::Kind` a path of a program, not a pair.
         let is_name = *separator == ":" && (value.starts_with("//") || value.starts_with(':'));
-        return (!is_name).then(|| key.text.len() - after_block_mark(value.trim_start()).len());
+        // `arn:aws:secretsmanager:…:123456789012:secret:NAME` names one.
+        let is_resource = *separator == ":"
+            && key.before() == Some(':')
+            && words[1].end > 0
+            && words[1].name().bytes().all(|b| b.is_ascii_digit());
+        return (!is_name && !is_resource)
+            .then(|| key.text.len() - after_block_mark(value.trim_start()).len());
     }
-    let takes_word = key.is_option() || is_assigned_by_word(words);
-    let follows = closed.len() == rest.len() && spaced.len() < rest.len() && !spaced.starts_with("--");
-    (takes_word && follows).then(|| key.text.len() - spaced.len())
+    if let Some(value) = quoted_neighbour(key, rest) {
+        return Some(value);
+    }
+    let follows = spaced.len() < closed.len() && !spaced.starts_with("--") && !spaced.starts_with("<<");
+    let takes_word = || {
+        let word = spaced.get(..word_len(spaced, false, false)).unwrap_or_default();
+        let word = word.trim_matches('"');
+        let is_identifier = key.name().contains(['_', '-']);
+        key.is_option()
+            || is_assigned_by_word(key, words)
+            || (closed.len() == rest.len() && looks_made(word, is_identifier))
+    };
+    (follows && takes_word()).then(|| key.text.len() - spaced.len())
+}
+
+/// Where the value begins that stands beside a name without a sign between them: `PASSWORD 'x'` and
+/// `PASSWORD('x')` of SQL, `"--password","x"` and `["X-Api-Key","x"]` of lists.
+fn quoted_neighbour(key: &Key<'_>, rest: &str) -> Option<usize> {
+    let at = |value: &str| Some(key.text.len() - value.len());
+    let list = rest.strip_prefix("\",").or_else(|| rest.strip_prefix("',")).map(str::trim_start);
+    if let Some(value) = list.filter(|value| value.starts_with(['"', '\''])) {
+        let is_header = !key.is_option() && key.name().contains('-');
+        // `["X-Api-Key", "x"]`, `define('DB_PASSWORD', 'x')`.
+        let is_pair = || {
+            let quote = value.chars().next().unwrap_or('"');
+            let len = quoted_len(value.get(1..).unwrap_or_default(), quote, 0);
+            let after = value.get(len + 2..).unwrap_or_default().trim_start();
+            let before = key.text.get(..key.start).unwrap_or_default().trim_end_matches(['"', '\'']);
+            let said = value.get(1..=len).unwrap_or_default();
+            let is_value = after.starts_with(')') || (after.starts_with(']') && !is_field_name(said));
+            is_value && before.trim_end().ends_with(['[', '('])
+        };
+        return (key.is_option() || is_header || key.is(&["authorization", "cookie"]) || is_pair())
+            .then(|| at(value))?;
+    }
+    let value = rest.trim_start_matches(['(', ' ']);
+    let is_said = key.is(&["password", "passwd", "passphrase", "by"]);
+    let is_quoted = value.len() < rest.len()
+        && value.starts_with(['\'', '"'])
+        && !value.get(1..).is_some_and(|said| said.starts_with([' ', ')', '"']));
+    (is_said && is_quoted).then(|| at(value))?
 }
 
 /// What follows a mark of YAML that says how the value below is written.
@@ -153,13 +268,24 @@ fn after_block_mark(value: &str) -> &str {
     rest.map_or(value, str::trim_start)
 }
 
-/// `set -x TOKEN …`, `setenv TOKEN …`, `config set token …`, `config --global token …`, and netrc's
-/// `login me password …` and `machine there password …`.
-fn is_assigned_by_word(words: [&str; 2]) -> bool {
-    let [first, second] = words;
-    let sets = |word: &str| matches!(word, "set" | "setenv" | "setx" | "add" | "put");
+/// `set -x TOKEN …`, `setenv TOKEN …`, `config set token …`, `config --global token …`, netrc's
+/// `login me password …` and `machine there password …`, and directives of servers.
+fn is_assigned_by_word(key: &Key<'_>, words: [Key<'_>; 2]) -> bool {
+    let [first, second] = words.map(|word| word.name());
+    // `add password` is said by people as well.
+    let is_variable = key.name().bytes().any(|b| b == b'_' || b.is_ascii_uppercase());
+    let sets = |word: &str| {
+        matches!(word, "set" | "setenv" | "setx" | "put" | "ENV") || (word == "add" && is_variable)
+    };
     let is_option = second.starts_with('-');
-    sets(second) || (matches!(first, "set" | "config") && is_option) || matches!(first, "login" | "machine")
+    sets(second)
+        || second == "enable"
+        || first == "username"
+        || (sets(first) && key.before() == Some(':'))
+        || (matches!(first, "set" | "config") && is_option)
+        || matches!(first, "login" | "machine")
+        || is_sql_password(key, words[1])
+        || matches!(key.name(), "requirepass" | "masterauth" | "rootpw" | "bindpw")
 }
 
 /// First and last byte of the value that begins at `at`; nothing for an empty value or a mark.
@@ -167,154 +293,38 @@ fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, usize)> {
     let text = key.text.get(..key.text.floor_char_boundary(until))?;
     let rest = text.get(at..)?;
     let escapes = rest.len() - rest.trim_start_matches('\\').len();
-    let body = rest.get(escapes..)?;
+    let mut body = rest.get(escapes..)?;
+    // Strings of Python may have a letter before them.
+    if body.get(1..2).is_some_and(|c| c == "\"" || c == "'") {
+        body = body.trim_start_matches(['f', 'b', 'r', 'u']);
+    }
+    let start = text.len() - body.len();
     let quote = body.chars().next()?;
     if matches!(quote, '"' | '\'' | '`') {
-        let start = at + escapes + 1;
-        let len = quoted_len(text.get(start..)?, quote, escapes > 0);
-        return (len > 0).then_some((start, start + len));
+        let len = quoted_len(body.get(1..)?, quote, escapes);
+        return (len > 0).then_some((start + 1, start + 1 + len));
+    }
+    if let Some(said) = body.strip_prefix("%22") {
+        let len = said.find("%22").unwrap_or(said.len());
+        return Some((start + 3, start + 3 + len));
     }
     if is_marked(rest) {
         return None;
     }
     let len = if matches!(quote, '[' | '{') || rest.starts_with("$(") || rest.starts_with("${") {
         bracketed_len(rest)
-    } else if key.is_header("authorization") {
+    } else if key.ends_in("authorization") {
         credentials_len(rest)
-    } else if key.is_header("cookie") {
+    } else if !key.is_option() && PHRASES.iter().any(|name| key.ends_in(name)) {
+        phrase_len(rest)
+    } else if key.ends_in("cookie") {
         rest.find(['"', '\'', '|']).unwrap_or(rest.len())
     } else {
-        word_len(rest, key.is_of_element(key.text.get(key.end..).unwrap_or_default()))
+        word_len(rest, key.is_of_element(), key.is_query_parameter())
     };
     (len > 0).then_some((at, at + len))
 }
 
-/// Whether a value is a mark already, with nothing of the value left beside it.
-#[inline(never)]
-fn is_marked(rest: &str) -> bool {
-    let after = rest.strip_prefix(MARK).or_else(|| rest.strip_prefix(HIDDEN));
-    after.is_some_and(|after| {
-        after.is_empty() || after.starts_with(|c: char| c.is_whitespace() || is_closer(c) || ends_value(c))
-    })
-}
-
-fn is_closer(c: char) -> bool {
-    matches!(c, ',' | ')' | ']' | '}' | '>')
-}
-
-fn ends_value(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '&' | ';')
-}
-
-/// Length up to the closing quote, or of everything where there is none.
-#[inline(never)]
-fn quoted_len(text: &str, quote: char, escaped: bool) -> usize {
-    let mut slashes = 0;
-    for (at, c) in text.char_indices() {
-        match c {
-            '\\' => slashes += 1,
-            _ if c == quote && escaped && slashes > 0 => return at - slashes,
-            _ if c == quote && !escaped && slashes % 2 == 0 => return at,
-            _ => slashes = 0,
-        }
-    }
-    text.len()
-}
-
-/// Length up to the bracket that closes the first one, or of everything where none does.
-#[inline(never)]
-fn bracketed_len(text: &str) -> usize {
-    let mut depth = 0_usize;
-    for (at, c) in text.char_indices() {
-        match c {
-            '[' | '{' | '(' => depth += 1,
-            ']' | '}' | ')' => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return at + 1;
-                }
-            }
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// Length of an unquoted value: to a space, quote, `&` or `;`, to a comma before the next pair, and
-/// without closing brackets at its end. Looks no further than that: a text of nothing but pairs must
-/// not be read once for each of them.
-#[inline(never)]
-fn word_len(text: &str, in_element: bool) -> usize {
-    if in_element {
-        return text.find('<').unwrap_or(text.len());
-    }
-    let ends = |(at, c): (usize, char)| ends_value(c) || (c == ',' && begins_pair(text, at + 1));
-    let end = text.char_indices().find(|&place| ends(place)).map_or(text.len(), |(at, _)| at);
-    text.get(..end).unwrap_or_default().trim_end_matches(is_closer).len()
-}
-
-/// Whether a key and its separator stand at `at`.
-#[inline(never)]
-fn begins_pair(text: &str, at: usize) -> bool {
-    let rest = text.get(at..).unwrap_or_default();
-    rest.trim_start_matches(in_key).strip_prefix(['=', ':']).is_some() && rest.starts_with(in_key)
-}
-
-/// Schemes of HTTP authentication that are followed by one word.
-static SCHEMES: [&str; 12] = [
-    "bearer",
-    "basic",
-    "token",
-    "apikey",
-    "api-key",
-    "negotiate",
-    "ntlm",
-    "key",
-    "jwt",
-    "dpop",
-    "oauth",
-    "privatetoken",
-];
-
-/// Length of the credentials of `Authorization` (RFC 9110, section 11.4): scheme and word, or scheme
-/// and parameters up to the end.
-fn credentials_len(text: &str) -> usize {
-    let scheme_len = text.find(ends_value).unwrap_or(text.len());
-    let scheme = text.get(..scheme_len).unwrap_or_default();
-    let rest = text.get(scheme_len..).unwrap_or_default();
-    let space = rest.len() - rest.trim_start().len();
-    let parameters = rest.get(space..).unwrap_or_default();
-    if SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        if is_marked(parameters) {
-            return 0;
-        }
-        return scheme_len + space + word_len(parameters, false);
-    }
-    let has_parameters = parameters.split(ends_value).next().is_some_and(|word| word.contains('='));
-    if space > 0 && has_parameters {
-        return text.find(['`', '|']).unwrap_or(text.len());
-    }
-    word_len(text, false)
-}
-
-/// `Bearer …` and `Basic …` without a key, where what follows looks like a token.
-pub(crate) fn find_bearers(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    const BYTES_MIN: usize = 8;
-    for key in keys(text) {
-        if !["bearer", "basic"].iter().any(|scheme| key.name().eq_ignore_ascii_case(scheme)) {
-            continue;
-        }
-        let rest = text.get(key.end..).unwrap_or_default();
-        let value = rest.trim_start();
-        if value.len() == rest.len() {
-            continue;
-        }
-        let len = word_len(value, false);
-        let word = value.get(..len).unwrap_or_default();
-        let machine_made = word.bytes().any(|b| b.is_ascii_digit() || b == b'=');
-        if len >= BYTES_MIN && machine_made {
-            let start = text.len() - value.len();
-            found.push(Finding { range: start..start + len, rule });
-        }
-    }
-}
+/// Names of secrets that are several words.
+static PHRASES: [&str; 7] =
+    ["mnemonic", "phrase", "recoverycodes", "backupcodes", "recovery_codes", "backup_codes", "seed_words"];

@@ -15,6 +15,7 @@ use crate::search::places;
 use crate::telling;
 use crate::types::{ChangeKind, Policy};
 
+use crate::telling::Folded;
 pub(crate) use crate::telling::Telling;
 
 /// What stands in the place of a secret.
@@ -33,8 +34,9 @@ pub(crate) struct Finding {
 }
 
 /// What the policy takes for a secret, made ready once per call.
+#[derive(Default)]
 pub(crate) struct Secrets<'p> {
-    keys: Vec<String>,
+    keys: Vec<Folded>,
     prefixes: Vec<&'p str>,
 }
 
@@ -48,8 +50,8 @@ impl<'p> Secrets<'p> {
         Secrets {
             keys: keys
                 .filter(|key| key.chars().count() <= POLICY_ENTRY_SCALARS_MAX)
-                .map(|key| telling::fold(&Plain::of(key).text))
-                .filter(|key| !key.is_empty())
+                .map(|key| Folded::of(&Plain::of(key).text))
+                .filter(|key| !key.bytes().is_empty())
                 .collect(),
             prefixes: prefixes
                 .map(String::as_str)
@@ -74,10 +76,12 @@ impl<'p> Secrets<'p> {
     /// How much a word tells of what stands beside it.
     pub(crate) fn telling(&self, name: &str) -> Telling {
         let known = telling::telling(name);
-        if known != Telling::Always && !self.keys.is_empty() && self.keys.contains(&telling::fold(name)) {
-            return Telling::Always;
+        if known == Telling::Always || self.keys.is_empty() {
+            return known;
         }
-        known
+        let name = Folded::of(name);
+        let is_one = self.keys.iter().any(|key| key.bytes() == name.bytes());
+        if is_one { Telling::Always } else { known }
     }
 
     fn find_prefixes(&self, text: &str, found: &mut Vec<Finding>) {
@@ -99,6 +103,10 @@ fn ends_word(c: char) -> bool {
     c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | ';' | '&' | '<' | '>' | '|')
 }
 
+/// Secrets in one text. A text that holds more of them is nothing else, and goes as a whole: with a mark
+/// for each it would grow, and be read again at that length.
+const FINDINGS_MAX: usize = 256;
+
 /// `text` with each secret replaced by [`MARK`], or nothing when there is none.
 pub(crate) fn redact(text: &str, secrets: &Secrets<'_>, touches: &mut Vec<Touch>) -> Option<String> {
     let plain = Plain::of(text);
@@ -111,13 +119,16 @@ pub(crate) fn redact(text: &str, secrets: &Secrets<'_>, touches: &mut Vec<Touch>
     if found.is_empty() {
         return None;
     }
+    let is_dump = found.len() > FINDINGS_MAX;
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
     for Finding { range, rule } in found {
-        let range = plain.written(&range);
-        out.push_str(text.get(from..range.start).unwrap_or_default());
-        out.push_str(MARK);
-        from = range.end;
+        let range = if is_dump { 0..text.len() } else { plain.written(&range) };
+        if !is_dump || out.is_empty() {
+            out.push_str(text.get(from..range.start).unwrap_or_default());
+            out.push_str(MARK);
+            from = range.end;
+        }
         if !touches.contains(&(ChangeKind::Redacted, rule)) {
             touches.push((ChangeKind::Redacted, rule));
         }
@@ -181,10 +192,9 @@ fn is_cut_mark(text: &str, range: &Range<usize>) -> bool {
         && text.get(range.clone()).is_some_and(|cut| MARK.starts_with(cut) || HIDDEN.starts_with(cut))
 }
 
-/// Whether a built-in rule finds a secret anywhere in `text`.
-pub(crate) fn is_secret(text: &str) -> bool {
-    let secrets = Secrets { keys: Vec::new(), prefixes: Vec::new() };
-    redact(text, &secrets, &mut Vec::new()).is_some()
+/// Whether a rule finds a secret anywhere in `text`.
+pub(crate) fn is_secret(text: &str, secrets: &Secrets<'_>) -> bool {
+    redact(text, secrets, &mut Vec::new()).is_some()
 }
 
 /// Characters of a random-looking value.
@@ -195,7 +205,25 @@ const RANDOM_BITS_MIN: f32 = 3.0;
 /// Whether `value` looks as if a machine had rolled it: one long word of high Shannon entropy, in which
 /// letters and digits are mixed. Says nothing without a telling key beside it.
 pub(crate) fn looks_random(value: &str) -> bool {
-    let random_char = |b: u8| b.is_ascii_alphanumeric() || b"+/=_-.~%!#$^*@".contains(&b);
+    let random_char = |b: u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'+' | b'/'
+                    | b'='
+                    | b'_'
+                    | b'-'
+                    | b'.'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'#'
+                    | b'$'
+                    | b'^'
+                    | b'*'
+                    | b'@'
+            )
+    };
     value.len() >= RANDOM_CHARS_MIN
         && value.bytes().all(random_char)
         && !value.starts_with(['/', '.', '~'])

@@ -3,7 +3,7 @@
 //! automata anew in each call.
 
 use crate::redact::{Finding, Secrets};
-use crate::{commands, pairs, shapes, tokens, urls};
+use crate::{commands, pairs, piped, shapes, tokens, urls, words};
 
 /// A scanner: looks through a text and points at what it takes for a secret.
 pub(crate) type Find = fn(text: &str, rule: &'static str, secrets: &Secrets<'_>, found: &mut Vec<Finding>);
@@ -19,19 +19,21 @@ pub(crate) struct Rule {
 /// All rules; the order decides which name is told when findings begin at the same place.
 pub(crate) static RULES: &[Rule] = &[
     Rule { name: "private-key", find: |t, r, _, f| shapes::find_private_keys(t, r, f) },
-    Rule { name: "jwt", find: |t, r, _, f| shapes::find_jwts(t, r, f) },
+    Rule { name: "word", find: |t, _, _, f| words::find_words(t, f) },
     Rule { name: "token", find: |t, _, _, f| tokens::find(t, f) },
     Rule { name: "password-hash", find: |t, r, _, f| shapes::find_password_hashes(t, r, f) },
     Rule { name: "marked-secret", find: |t, _, _, f| shapes::find_marked(t, f) },
     Rule { name: "telegram-token", find: |t, r, _, f| shapes::find_telegram_tokens(t, r, f) },
-    Rule { name: "discord-token", find: |t, r, _, f| shapes::find_discord_tokens(t, r, f) },
-    Rule { name: "vault-service-token", find: |t, r, _, f| shapes::find_vault_tokens(t, r, f) },
+    Rule { name: "firebase-key", find: |t, r, _, f| shapes::find_firebase_keys(t, r, f) },
+    Rule { name: "asana-token", find: |t, r, _, f| shapes::find_asana_tokens(t, r, f) },
     Rule { name: "aws-secret-key", find: |t, r, _, f| shapes::find_aws_secret_keys(t, r, f) },
     Rule { name: "url-userinfo", find: |t, r, _, f| urls::find_userinfo(t, r, f) },
+    Rule { name: "url-userinfo", find: |t, r, _, f| urls::find_dsn(t, r, f) },
     Rule { name: "webhook-url", find: |t, r, _, f| urls::find_webhooks(t, r, f) },
-    Rule { name: "bearer", find: |t, r, _, f| pairs::find_bearers(t, r, f) },
+    // Also `bearer`: both look at every word.
     Rule { name: "key-value", find: pairs::find_pairs },
     Rule { name: "option-credentials", find: |t, r, _, f| commands::find_options(t, r, f) },
-    Rule { name: "piped-password", find: |t, r, _, f| commands::find_piped(t, r, f) },
-    Rule { name: "oracle-credentials", find: |t, r, _, f| commands::find_oracle(t, r, f) },
+    Rule { name: "piped-password", find: |t, r, _, f| piped::find_piped(t, r, f) },
+    Rule { name: "pgpass-line", find: |t, r, _, f| piped::find_pgpass(t, r, f) },
+    Rule { name: "oracle-credentials", find: |t, r, _, f| piped::find_oracle(t, r, f) },
 ];

@@ -1,9 +1,10 @@
 //! The examples of every redaction rule, and the rules on planted secrets.
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
 use proptest::prelude::*;
 
-use crate::examples::{EXAMPLES, METADATA, token_sample};
+use crate::example_objects::METADATA;
+use crate::examples::{EXAMPLES, token_sample};
 use crate::oracles::{check_sanitize_json, check_sanitize_text, open_policy};
 use crate::redact::MARK;
 use crate::rules::RULES;
@@ -15,9 +16,9 @@ const MAX: u32 = 4096;
 
 #[test]
 fn every_rule_has_secrets_and_ordinary_text_as_examples() {
-    let tables = ["token", "marked-secret"];
+    let tables = ["token", "marked-secret", "word"];
     let rules = RULES.iter().map(|rule| rule.name).filter(|name| !tables.contains(name));
-    for rule in rules.chain(crate::shapes::marked_rules()) {
+    for rule in rules.chain(crate::shapes::marked_rules()).chain(crate::words::rules()) {
         let example = EXAMPLES.iter().find(|example| example.rule == rule);
         assert!(example.is_some_and(|e| !e.secrets.is_empty() && !e.ordinary.is_empty()), "{rule}");
     }
@@ -64,11 +65,39 @@ fn every_secret_under_a_telling_key_is_redacted() {
     }
 }
 
+/// Lines that any component is judged by.
+static LINES: &str = include_str!("../../host/conformance/cases/lines.json");
+
+#[test]
+fn the_lines_of_the_conformance_suite_keep_what_is_ordinary_and_lose_what_is_secret() {
+    let lines: serde_json::Value = serde_json::from_str(LINES).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    for row in lines["secrets"].as_array().unwrap() {
+        let (line, secret) = (text(&row[1]), text(&row[2]));
+        let clean = check_sanitize_text(&line, MAX, &open_policy()).text;
+        assert!(!clean.contains(&secret), "{line} became {clean}");
+    }
+    for line in lines["ordinary"].as_array().unwrap().iter().map(text) {
+        assert_eq!(check_sanitize_text(&line, MAX, &open_policy()).text, line.trim());
+    }
+    for case in lines["cases"].as_array().unwrap() {
+        let call = &case["calls"][0];
+        let json = text(&call["with"]["json"]);
+        check_sanitize_json(&json, &open_policy());
+        let clean = sanitize_json(&json, &open_policy()).unwrap();
+        match call["absent"].as_array() {
+            Some(absent) => assert!(!clean.text.contains(&text(&absent[0])), "{json} became {}", clean.text),
+            None => assert_eq!(clean.changes, Vec::new(), "{json} became {}", clean.text),
+        }
+    }
+}
+
 #[test]
 fn ordinary_metadata_is_left_alone() {
     for json in [
         r#"{"max_tokens":4096,"token_count":3,"usage":{"tokens":512}}"#,
         r#"{"key":"value","session_id":"mahavishnu-20261120-091952","use_password":true,"token":null}"#,
+        r#"{"required":["password","email"],"columns":["id","token"]}"#,
         r#"{"argv":["ls","-la"],"exit_code":0,"ratio":0.25,"name":"Jürgen 你好 🎉"}"#,
     ] {
         let clean = sanitize_json(json, &open_policy()).unwrap();
@@ -114,6 +143,30 @@ fn keys_and_prefixes_of_the_policy_are_redacted() {
     assert_eq!(clean.text, format!("employee_number={MARK} {MARK} пароль: {MARK} x1"));
     let json = sanitize_json(r#"{"EMPLOYEE.NUMBER":4711,"x":["acme_1"]}"#, &policy).unwrap();
     assert_eq!(json.text, format!(r#"{{"EMPLOYEE.NUMBER":"{MARK}","x":["{MARK}"]}}"#));
+}
+
+#[test]
+fn prefixes_of_the_policy_hold_for_names_of_components_and_keys_in_reports() {
+    let policy = Policy { secret_prefixes: vec!["acme_".into()], ..open_policy() };
+    let wire = r#"{"component_name":"acme_4711","acme_4712":1,"metadata":{"acme_4713":1,"acme_4713":2}}"#;
+    let violations = crate::validate::validate_start(wire, &policy).unwrap_err();
+    assert!(violations.iter().any(|violation| violation.field == "component_name"), "{violations:?}");
+    assert!(!format!("{violations:?}").contains("acme_"), "{violations:?}");
+}
+
+#[test]
+fn a_password_in_a_url_is_redacted_whatever_its_length() {
+    for len in [100, 3000, 20_000] {
+        let secret = "Tr0ub4dor/".repeat(len / 10);
+        let text = format!("x https://me:{secret}@example.org/a?b=c@d y");
+        let clean = check_sanitize_text(&text, u32::MAX, &open_policy()).text;
+        assert_eq!(clean, format!("x https://me:{MARK}@example.org/a?b=c@d y"));
+    }
+}
+
+#[test]
+fn a_text_of_nothing_but_secrets_goes_as_a_whole() {
+    assert_eq!(check_sanitize_text(&"-u a:b ".repeat(300), MAX, &open_policy()).text, MARK);
 }
 
 proptest! {

@@ -39,14 +39,15 @@ pub fn sanitize_text(text: &str, scalars_max: u32, policy: &Policy) -> CleanText
 /// report start at the object's keys.
 pub fn sanitize_json(json: &str, policy: &Policy) -> Result<CleanText, Vec<Violation>> {
     let mut report = crate::report::Report::default();
-    let value = json::read_metadata(json, "", &mut report);
+    let secrets = Secrets::new(policy);
+    let value = json::read_metadata(json, "", &secrets, &mut report);
     let Some(json::Json::Object(object)) = value else {
         if report.is_valid() {
             report.violation("", Rule::WrongType, "must be a JSON object");
         }
         return Err(report.violations);
     };
-    let clean = metadata::clean(object, "", 0, &Secrets::new(policy), &mut report);
+    let clean = metadata::clean(object, "", 0, &secrets, &mut report);
     if !report.is_valid() {
         return Err(report.violations);
     }

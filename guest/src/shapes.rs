@@ -1,29 +1,18 @@
-//! Scanners for secrets that are told by their shape alone: private key blocks, JWTs, password hashes,
-//! and tokens without a prefix. Keys and URLs around them are the business of `pairs` and `urls`.
+//! Scanners for secrets that are told by marks inside of them: private key blocks, password hashes, and
+//! tokens whose telling part is not their beginning. What is told by the form of a whole word is in `words`.
 
 use std::ops::RangeInclusive;
 
 use crate::redact::{Finding, looks_random};
 use crate::search::{find, has, places};
+use crate::words::words;
 
-fn is_base64url(b: u8) -> bool {
+pub(crate) fn is_base64url(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b == b'-'
 }
 
-fn run(bytes: &[u8], at: usize, is_in: impl Fn(u8) -> bool) -> usize {
+pub(crate) fn run(bytes: &[u8], at: usize, is_in: impl Fn(u8) -> bool) -> usize {
     bytes.get(at..).unwrap_or_default().iter().take_while(|&&b| is_in(b)).count()
-}
-
-/// Places where a word begins that consists of characters of `is_in`, with its end.
-fn words(text: &str, is_in: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = (usize, usize)> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        at += run(bytes, at, |b| !is_in(b));
-        let start = at;
-        at += run(bytes, at, is_in);
-        (at > start).then_some((start, at))
-    })
 }
 
 /// Private keys in blocks: PEM and OpenSSH (RFC 7468), OpenPGP, SSH2 with its four dashes (RFC 4716) and
@@ -79,27 +68,6 @@ fn find_putty_key(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
         at + run(text.as_bytes(), at, |b| b.is_ascii_hexdigit())
     });
     found.push(Finding { range: start..end, rule });
-}
-
-/// JSON Web Tokens in compact form, signed or encrypted (RFC 7515, RFC 7516): the first part is a JSON
-/// object in base64url, so it begins with `eyJ`.
-pub(crate) fn find_jwts(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    const HEADER_BYTES_MIN: usize = 10;
-    const PAYLOAD_BYTES_MIN: usize = 4;
-    for (start, end) in words(text, |b| is_base64url(b) || b == b'.') {
-        let Some(word) = text.get(start..end) else { continue };
-        let Some(at) = find(word, "eyJ") else { continue };
-        let mut parts = word.get(at..).unwrap_or_default().split('.');
-        let header = parts.next().is_some_and(|part| part.len() >= HEADER_BYTES_MIN);
-        // Encrypted with a shared key (`alg: dir`), the second part is empty and an initialization vector follows.
-        let payload = parts.next().is_some_and(|part| {
-            let part = if part.is_empty() { parts.next().unwrap_or_default() } else { part };
-            part.len() >= PAYLOAD_BYTES_MIN
-        });
-        if header && payload {
-            found.push(Finding { range: start + at..end, rule });
-        }
-    }
 }
 
 /// Hashes as crypt(3) and its relatives write them: `$id$…$…`.
@@ -231,22 +199,6 @@ pub(crate) fn find_telegram_tokens(text: &str, rule: &'static str, found: &mut V
     }
 }
 
-/// Bot tokens of Discord: an id in base64, a time stamp and a signature, joined by dots.
-pub(crate) fn find_discord_tokens(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    for (start, end) in words(text, |b| is_base64url(b) || b == b'.') {
-        let Some(word) = text.get(start..end) else { continue };
-        let mut parts = word.split('.');
-        let (Some(id), Some(time), Some(signature)) = (parts.next(), parts.next(), parts.next()) else {
-            continue;
-        };
-        let lengths =
-            (23..=30).contains(&id.len()) && time.len() == 6 && (25..=45).contains(&signature.len());
-        if lengths && id.starts_with(['M', 'N', 'O']) && parts.next().is_none() {
-            found.push(Finding { range: start..end, rule });
-        }
-    }
-}
-
 /// Secret access keys of AWS beside their key id: 40 characters of base64 have no mark of their own.
 pub(crate) fn find_aws_secret_keys(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
     if !["AKIA", "ASIA"].iter().any(|id| has(text, id)) {
@@ -261,12 +213,31 @@ pub(crate) fn find_aws_secret_keys(text: &str, rule: &'static str, found: &mut V
     }
 }
 
-/// Service tokens of Vault before 1.10: `s.` and 24 letters and digits in any mixture.
-pub(crate) fn find_vault_tokens(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
-    for (start, end) in words(text, |b| is_base64url(b) || b == b'.') {
-        let Some(body) = text.get(start..end).and_then(|word| word.strip_prefix("s.")) else { continue };
-        if body.len() == 24 && body.bytes().all(|b| b.is_ascii_alphanumeric()) && looks_random(body) {
-            found.push(Finding { range: start..end, rule });
+/// Server keys and registration tokens of Firebase: a name, `:APA91b` and some 130 characters more.
+pub(crate) fn find_firebase_keys(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    const NAME_BYTES_MAX: usize = 40;
+    const BYTES_MIN: usize = 100;
+    for at in places(text, ":APA91b") {
+        let before = text.as_bytes().get(..at).unwrap_or_default();
+        let name = before.iter().rev().take(NAME_BYTES_MAX).take_while(|&&b| is_base64url(b)).count();
+        let len = run(text.as_bytes(), at + 1, is_base64url);
+        if name > 0 && len >= BYTES_MIN {
+            found.push(Finding { range: at - name..at + 1 + len, rule });
+        }
+    }
+}
+
+/// Personal tokens of Asana: `1/`, a number, `:` and 32 hexadecimal digits.
+pub(crate) fn find_asana_tokens(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
+    const HEX_DIGITS: usize = 32;
+    for at in places(text, ":") {
+        if run(text.as_bytes(), at + 1, |b| b.is_ascii_hexdigit()) != HEX_DIGITS {
+            continue;
+        }
+        let before = text.as_bytes().get(..at).unwrap_or_default();
+        let digits = before.iter().rev().take(24).take_while(|b| b.is_ascii_digit()).count();
+        if (10..=20).contains(&digits) && before.get(..at - digits).is_some_and(|b| b.ends_with(b"/")) {
+            found.push(Finding { range: at - digits..at + 1 + HEX_DIGITS, rule });
         }
     }
 }

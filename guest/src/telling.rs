@@ -18,23 +18,24 @@ const FOLDED_BYTES_MAX: usize = 128;
 #[rustfmt::skip]
 static ALWAYS: &[&str] = &[
     "accesskey", "accountkey", "adgangskode", "adminpw", "apikey", "appkey", "authkey", "authorization",
-    "backupcode", "backupcodes", "bearer", "bindpw", "bwsession", "clientkey", "clientkeydata",
-    "connectionstring", "connstr", "contrasena", "cookie", "credential", "credentials", "cryptkey",
-    "dbpass", "decryptionkey", "deploykey", "encryptionkey", "haslo", "heslo", "hmackey", "jelszo", "jwt",
-    "kennwort", "licensekey", "losenord", "lozinka", "masterkey", "mdp", "mnemonic", "motdepasse", "parola",
-    "parool", "passcode", "passkey", "passord", "passphrase", "passphrases", "passwd", "password",
-    "passwordhash", "passwords", "passwort", "privatekey", "privkey", "pwd", "recoverycode",
-    "recoverycodes", "requirepass", "rootpass", "rootpw", "salasana", "sasl", "secret", "secretid",
-    "secretkey", "secretkeybase", "secrets", "secretvalue", "seedphrase", "senha", "servicekey",
-    "sessionkey", "sharedkey", "sifre", "signingkey", "sshkey", "sshpass", "storagekey", "token",
+    "backupcode", "backupcodes", "basicauth", "bearer", "bindpw", "bwsession", "clientkey", "clientkeydata",
+    "connectionstring", "connstr", "contrasena", "cookie", "cookies", "credential", "credentials", "cryptkey",
+    "dbpass", "dbpw", "decryptionkey", "depasse", "deploykey", "dockerconfigjson", "encryptionkey", "haslo",
+    "heslo", "hmackey", "jelszo", "jwt", "kennwort", "keypass", "licensekey", "losenord", "lozinka",
+    "masterauth", "masterkey", "mdp", "mnemonic", "neo4jauth", "parola", "parool", "passcode", "passkey",
+    "passord", "passphrase", "passphrases", "passwd", "password", "passwordhash", "passwords", "passwort",
+    "privatekey", "privkey", "pwd", "recoverycode", "recoverycodes", "recoveryphrase", "requirepass",
+    "rootpass", "rootpw", "salasana", "sasl", "secret", "secretid", "secretkey", "secretkeybase",
+    "secretphrase", "secrets", "secretvalue", "seedphrase", "seedwords", "senha", "servicekey", "sessionkey",
+    "sharedkey", "sifre", "signingkey", "sonarlogin", "sshkey", "sshpass", "storagekey", "storepass", "token",
     "userpass", "userpw", "wachtwoord",
 ];
 
 /// Endings of folded names whose value is a secret when it looks random.
 #[rustfmt::skip]
 static WHEN_RANDOM: &[&str] = &[
-    "auth", "cred", "creds", "csrf", "hmac", "jsessionid", "key", "keys", "nonce", "otp", "salt", "seed",
-    "sessid", "sid", "sig", "signature", "tokens", "totp", "webhook", "xsrf",
+    "assertion", "auth", "codeverifier", "cred", "creds", "csrf", "hmac", "jsessionid", "key", "keys", "nonce", "otp", "salt", "seed",
+    "samlresponse", "sessid", "sid", "sig", "signature", "tokens", "totp", "webhook", "xsrf",
 ];
 
 /// Endings that say the contrary of what their last word says.
@@ -50,6 +51,10 @@ static PUBLIC: &[&str] = &[
     "routingkey",
     "nexttoken",
     "pagetoken",
+    "pullsecret",
+    "pullsecrets",
+    "existingsecret",
+    "allowcredentials",
 ];
 
 /// Short words that tell only as a word of their own: `db_pass` does, `bypass` does not.
@@ -59,8 +64,8 @@ static WORDS: &[&str] =
 /// Last words that say of what kind or age a secret is: `password_old` is a password.
 #[rustfmt::skip]
 static NEUTRAL: &[&str] = &[
-    "admin", "backup", "base", "ci", "current", "default", "dev", "encoded", "env", "live", "local", "new", "old",
-    "plain", "plaintext", "prev", "previous", "primary", "prod", "production", "raw", "root", "secondary", "stage",
+    "admin", "again", "backup", "base", "ci", "confirm", "confirmation", "current", "default", "dev", "encoded", "env", "field", "input", "live", "local", "new", "old",
+    "plain", "plaintext", "prev", "previous", "primary", "prod", "production", "raw", "repeat", "root", "secondary", "stage",
     "staging", "str", "string", "test", "text", "val", "value",
 ];
 
@@ -72,8 +77,17 @@ static BEYOND_ASCII: &[&str] = &[
 ];
 
 /// Pieces of folded names: beside them stands a secret if it looks random.
-static PIECES: &[&str] =
-    &["password", "passwd", "secret", "token", "credential", "apikey", "privatekey", "accesskey"];
+static PIECES: &[&str] = &[
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "credential",
+    "apikey",
+    "privatekey",
+    "accesskey",
+    "opsession",
+];
 
 /// Issuers whose keys have no form of their own; pieces of folded names as well.
 #[rustfmt::skip]
@@ -146,10 +160,14 @@ const fn note_last_letters(pairs: &mut [u32; LETTERS], names: &[&str]) {
 }
 
 fn may_tell(name: &str) -> bool {
-    let mut letters = name.bytes().rev().filter(|b| !is_separator(char::from(*b)));
-    let mut letter = || letters.next()?.to_ascii_lowercase().checked_sub(b'a').filter(|&at| at < 26);
-    let (Some(last), Some(before)) = (letter(), letter()) else { return false };
-    LAST_LETTERS.get(usize::from(last)).is_some_and(|pairs| pairs >> before & 1 == 1)
+    let mut letters = name.bytes().rev().skip_while(|b| !b.is_ascii_alphabetic());
+    let (Some(last), Some(before)) = (letters.next(), letters.find(|&b| !is_separator(char::from(b)))) else {
+        return false;
+    };
+    let place = |letter: u8| usize::from(letter.to_ascii_lowercase().wrapping_sub(b'a'));
+    LAST_LETTERS
+        .get(place(last))
+        .is_some_and(|pairs| place(before) < LETTERS && pairs >> place(before) & 1 == 1)
 }
 
 fn is_separator(c: char) -> bool {
@@ -158,20 +176,24 @@ fn is_separator(c: char) -> bool {
 
 /// How much `name` tells. Case, `-`, `_`, `.`, a number at the end and words of [`NEUTRAL`] do not count.
 pub(crate) fn telling(name: &str) -> Telling {
+    if name.is_ascii() && !may_tell(name) {
+        return Telling::Not;
+    }
     let name = unnumbered(name.trim_matches(|c: char| !c.is_alphanumeric()));
-    if !name.is_ascii() && ends_in(name, BEYOND_ASCII) {
+    if !name.is_ascii() && ends_in(name.as_bytes(), BEYOND_ASCII) {
         return Telling::Always;
     }
     if !may_tell(name) {
         return Telling::Not;
     }
     let name = without_neutral(name);
-    let folded = fold(name);
-    if ends_in(&folded, PUBLIC) {
+    let folded = Folded::of(name);
+    let folded = folded.bytes();
+    if ends_in(folded, PUBLIC) {
         Telling::Not
-    } else if ends_in(&folded, ALWAYS) || is_one_of(last_word(name), WORDS) {
+    } else if ends_in(folded, ALWAYS) || is_one_of(last_word(name), WORDS) {
         Telling::Always
-    } else if ends_in(&folded, WHEN_RANDOM) {
+    } else if ends_in(folded, WHEN_RANDOM) {
         Telling::WhenRandom
     } else {
         Telling::Not
@@ -180,24 +202,32 @@ pub(crate) fn telling(name: &str) -> Telling {
 
 /// Whether a name that tells nothing by its end lets one think of a secret.
 pub(crate) fn hints(name: &str) -> bool {
-    let folded = fold(name);
-    let has_piece = folded.as_bytes().windows(2).enumerate().any(|(at, pair)| {
+    let folded = Folded::of(name);
+    let folded = folded.bytes();
+    let has_piece = folded.windows(2).enumerate().any(|(at, pair)| {
         let may_begin = || {
             bit_of(pair).is_some_and(|(row, bit)| FIRST_LETTERS.get(row).is_some_and(|bits| bits & bit != 0))
         };
         let begins = |list: &[&str]| {
-            folded.get(at..).is_some_and(|rest| list.iter().any(|piece| rest.starts_with(piece)))
+            folded.get(at..).is_some_and(|rest| list.iter().any(|piece| rest.starts_with(piece.as_bytes())))
         };
         may_begin() && (begins(PIECES) || begins(ISSUERS))
     });
-    has_piece && !ends_in(&folded, PUBLIC) && !ends_in(&folded, ABOUT)
+    has_piece && !ends_in(folded, PUBLIC) && !ends_in(folded, ABOUT)
+}
+
+/// Whether `name` speaks of whoever logs in: its value may be `user:password`.
+pub(crate) fn is_auth(name: &str) -> bool {
+    let name = unnumbered(name);
+    let may_be = matches!(name.as_bytes().last(), Some(b'h' | b'H' | b'd' | b'D' | b's' | b'S'));
+    may_be && is_one_of(last_word(name), &["auth", "cred", "creds"])
 }
 
 #[inline(never)]
-fn ends_in(folded: &str, ends: &[&str]) -> bool {
+fn ends_in(folded: &[u8], ends: &[&str]) -> bool {
     // Most differ in the last letter, which is sooner compared than the whole.
-    let last = |text: &str| text.as_bytes().last().copied();
-    ends.iter().any(|end| last(end) == last(folded) && folded.ends_with(end))
+    let last = folded.last();
+    ends.iter().any(|end| end.as_bytes().last() == last && folded.ends_with(end.as_bytes()))
 }
 
 #[inline(never)]
@@ -223,11 +253,28 @@ fn without_neutral(mut name: &str) -> &str {
     name
 }
 
-/// A name in the form that names are compared in: lower case, without `-`, `_`, `.` and spaces.
-pub(crate) fn fold(name: &str) -> String {
-    let tail = name.get(name.ceil_char_boundary(name.len().saturating_sub(FOLDED_BYTES_MAX))..);
-    let chars = tail.unwrap_or_default().chars();
-    chars.filter(|&c| !is_separator(c)).map(|c| c.to_ascii_lowercase()).collect()
+/// A name in the form that names are compared in: the last bytes of it, in lower case, without `-`, `_`,
+/// `.` and spaces. On the stack, since a text may be nothing but names.
+pub(crate) struct Folded {
+    bytes: [u8; FOLDED_BYTES_MAX],
+    len: usize,
+}
+
+impl Folded {
+    pub(crate) fn of(name: &str) -> Self {
+        let mut folded = Folded { bytes: [0; FOLDED_BYTES_MAX], len: 0 };
+        let from = name.len().saturating_sub(FOLDED_BYTES_MAX);
+        let tail = name.as_bytes().get(from..).unwrap_or_default();
+        for (byte, place) in tail.iter().filter(|&&b| !is_separator(char::from(b))).zip(&mut folded.bytes) {
+            *place = byte.to_ascii_lowercase();
+            folded.len += 1;
+        }
+        folded
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// The last word of a name: after the last separator, or from the last capital after a small letter.

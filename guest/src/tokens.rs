@@ -13,6 +13,8 @@ pub(crate) enum Body {
     Upper,
     /// `0-9 a-f A-F`
     Hex,
+    /// `0-9 a-f A-F -`, as a UUID
+    Uuid,
     /// `A-Z a-z 0-9 _ -`
     Word,
     /// The same, and it must look random: the prefix begins ordinary names too.
@@ -29,6 +31,7 @@ impl Body {
             Body::Alnum => b.is_ascii_alphanumeric(),
             Body::Upper => b.is_ascii_uppercase() || b.is_ascii_digit(),
             Body::Hex => b.is_ascii_hexdigit(),
+            Body::Uuid => b.is_ascii_hexdigit() || b == b'-',
             Body::Word | Body::Mixed => b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'),
             Body::Dotted => b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'),
             Body::Base64 => b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+' | b'/' | b'='),
@@ -110,7 +113,10 @@ pub(crate) fn find(text: &str, found: &mut Vec<Finding>) {
 /// The longest of these tokens that `bytes` begin with.
 fn longest(tokens: impl Iterator<Item = &'static Token>, bytes: &[u8]) -> Option<(&'static str, usize)> {
     let fitting = tokens.filter_map(|token| {
-        let rest = bytes.strip_prefix(token.prefix.as_bytes())?;
+        let prefix = token.prefix.as_bytes();
+        // Compared before the whole: most differ here.
+        let rest =
+            (prefix.len() == 2 || prefix.get(2) == bytes.get(2)).then(|| bytes.strip_prefix(prefix))??;
         let len = rest.iter().take_while(|&&b| token.body.has(b)).count();
         let is_random =
             || rest.get(..len).and_then(|body| std::str::from_utf8(body).ok()).is_some_and(looks_random);

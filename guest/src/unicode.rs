@@ -40,6 +40,9 @@ const BLACK_FLAG: char = '\u{1F3F4}';
 pub(crate) const MARKS_MAX: usize = 30;
 /// An emoji may have a modifier and a presentation selector.
 const EMOJI_PARTS_MAX: usize = 3;
+/// Selectors of ideographic variants: the database (UTS #37) uses U+E0100 to U+E011F, and there is room for
+/// half as many more. All 240 would be a channel of a byte for each ideograph.
+const LAST_VARIANT: char = '\u{E012F}';
 /// Canonical combining class of a virama (Unicode, section 4.3).
 const VIRAMA_CLASS: u8 = 9;
 
@@ -96,6 +99,7 @@ pub(crate) fn meaningful_len(before: &[char], after: &[char]) -> usize {
             joins_emoji(before, next)
                 || (follows_virama(before) && !next.is_some_and(is_combining_mark))
                 || precedes_virama(before, rest)
+                || ends_cursive_word(before, next)
         }
         '\u{E0020}'..='\u{E007F}' => return flag_tags_len(before, after),
         _ => selects_variation(before.last().copied(), c, next),
@@ -135,6 +139,14 @@ fn precedes_virama(before: &[char], rest: &[char]) -> bool {
         && before.last().is_some_and(|&c| is_letter(c) && !c.is_ascii())
 }
 
+/// Beyond UAX #31: a ZWJ behind the last letter of an Arabic word keeps it in its joining form, as Persian
+/// abbreviations such as the one for the era are written (Unicode, section 9.2).
+fn ends_cursive_word(before: &[char], next: Option<char>) -> bool {
+    let is_arabic = |&c: &char| matches!(c, '\u{620}'..='\u{6FF}') && within(c, JOINS_FOLLOWING);
+    before.last().is_some_and(is_arabic)
+        && !next.is_some_and(|c| c.is_alphanumeric() || is_combining_mark(c) || class(c) == Class::Contextual)
+}
+
 /// Whether `c` is a mark that is drawn on, around or beside the letter before it.
 pub(crate) fn is_combining_mark(c: char) -> bool {
     // Before the first, and Han, Yi and Hangul: none in the blocks that ordinary text is made of.
@@ -161,7 +173,7 @@ fn selects_variation(base: Option<char>, selector: char, next: Option<char>) -> 
     match (selector, base) {
         ('\u{FE0F}', '#' | '*' | '0'..='9') => next == Some(KEYCAP),
         ('\u{FE0E}' | '\u{FE0F}', _) => within(base, EMOJI_VARIATION_BASE),
-        ('\u{FE00}'..='\u{FE02}' | '\u{E0100}'..='\u{E01EF}', _) if within(base, UNIFIED_IDEOGRAPH) => true,
+        ('\u{FE00}'..='\u{FE02}' | '\u{E0100}'..=LAST_VARIANT, _) if within(base, UNIFIED_IDEOGRAPH) => true,
         // Dotted forms of Khamti and Aiton; Phags-pa (StandardizedVariants.txt).
         ('\u{FE00}', '\u{1000}'..='\u{1022}' | '\u{1075}' | '\u{1078}' | '\u{107A}' | '\u{1080}') => true,
         ('\u{FE00}', '\u{A856}' | '\u{A85C}' | '\u{A85E}'..='\u{A860}' | '\u{A868}') => true,

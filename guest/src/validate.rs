@@ -22,7 +22,8 @@ use crate::wire::{self, Members};
 /// Validates the arguments of `track_session_start`; see the WIT.
 pub fn validate_start(json: &str, policy: &Policy) -> Result<StartEvent, Vec<Violation>> {
     let mut report = Report::default();
-    let event = Members::read(json, &mut report).map(|members| start(members, policy));
+    let secrets = Secrets::new(policy);
+    let event = Members::read(json, &secrets, &mut report).map(|members| start(members, policy));
     let event = event.map(|event| hidden(event, policy, &mut report));
     finish(event, report, |event, changes| event.changes = changes)
 }
@@ -30,9 +31,10 @@ pub fn validate_start(json: &str, policy: &Policy) -> Result<StartEvent, Vec<Vio
 /// Validates the arguments of `track_session_end`; see the WIT.
 pub fn validate_end(json: &str, policy: &Policy) -> Result<EndEvent, Vec<Violation>> {
     let mut report = Report::default();
-    let event = Members::read(json, &mut report).map(|mut members| {
+    let secrets = Secrets::new(policy);
+    let event = Members::read(json, &secrets, &mut report).map(|mut members| {
         members.optional_text("token");
-        end(members, policy)
+        end(members)
     });
     finish(event, report, |event, changes| event.changes = changes)
 }
@@ -52,7 +54,7 @@ fn finish<T>(
 }
 
 fn start(mut members: Members<'_>, policy: &Policy) -> StartEvent {
-    let secrets = Secrets::new(policy);
+    let secrets = members.secrets();
     constant(&mut members, "event_version", wire::EVENT_VERSION, true);
     constant(&mut members, "event_type", wire::START, true);
     // The token is for the server's door; here it must only not be in the way.
@@ -75,9 +77,9 @@ fn start(mut members: Members<'_>, policy: &Policy) -> StartEvent {
 
     let event_id = event_id.and_then(|id| fields::uuid(&id, "event_id", report)).unwrap_or_default();
     let component_name =
-        component_name.inspect(|name| fields::component_name(name, report)).unwrap_or_default();
+        component_name.inspect(|name| fields::component_name(name, secrets, report)).unwrap_or_default();
     let shell_type =
-        shell_type.map(|text| fields::shell_type_on_wire(&text, &secrets, report)).unwrap_or_default();
+        shell_type.map(|text| fields::shell_type_on_wire(&text, secrets, report)).unwrap_or_default();
     let timestamp_us = timestamp.and_then(|t| fields::timestamp(&t, "timestamp", report)).unwrap_or_default();
     let event = StartEvent {
         event_id,
@@ -87,17 +89,17 @@ fn start(mut members: Members<'_>, policy: &Policy) -> StartEvent {
         timestamp_us,
         pid: pid.map(|pid| fields::pid(pid, report)).unwrap_or_default(),
         user: UserInfo {
-            username: USERNAME.check(user.0, &secrets, report),
-            home: HOME.check(user.1, &secrets, report),
+            username: USERNAME.check(user.0, secrets, report),
+            home: HOME.check(user.1, secrets, report),
         },
-        hostname: HOSTNAME.check(hostname, &secrets, report),
+        hostname: HOSTNAME.check(hostname, secrets, report),
         environment: EnvironmentInfo {
-            python_version: PYTHON_VERSION.check(environment.0, &secrets, report),
-            platform: PLATFORM.check(environment.1, &secrets, report),
-            cwd: CWD.check(environment.2, &secrets, report),
+            python_version: PYTHON_VERSION.check(environment.0, secrets, report),
+            platform: PLATFORM.check(environment.1, secrets, report),
+            cwd: CWD.check(environment.2, secrets, report),
         },
         correlation_id: uuid_of(&object, "correlation_id"),
-        metadata: clean_metadata(object, &secrets, report),
+        metadata: clean_metadata(object, secrets, report),
         changes: Vec::new(),
     };
     members.finish();
@@ -110,8 +112,8 @@ fn hidden(mut event: StartEvent, policy: &Policy, report: &mut Report) -> StartE
 }
 
 /// Validates the members of an end; `bind-session` comes here as well.
-pub(crate) fn end(mut members: Members<'_>, policy: &Policy) -> EndEvent {
-    let secrets = Secrets::new(policy);
+pub(crate) fn end(mut members: Members<'_>) -> EndEvent {
+    let secrets = members.secrets();
     constant(&mut members, "event_type", wire::END, false);
     let session_id = members.text("session_id");
     let timestamp = members.text("timestamp");
@@ -133,7 +135,7 @@ pub(crate) fn end(mut members: Members<'_>, policy: &Policy) -> EndEvent {
         exit_status: exit_status_of(&object),
         exit_reason,
         state: state_after(exit_reason),
-        metadata: clean_metadata(object, &secrets, report),
+        metadata: clean_metadata(object, secrets, report),
         changes: Vec::new(),
     };
     members.finish();

@@ -5,6 +5,7 @@
 
 use crate::json::{self, Json, Object, key_path};
 use crate::json_write;
+use crate::redact::Secrets;
 use crate::report::Report;
 use crate::types::{EnvironmentInfo, ExitReason, Rule, UserInfo};
 
@@ -105,14 +106,20 @@ pub(crate) fn exit_reason(name: &str) -> Option<ExitReason> {
 pub(crate) struct Members<'r> {
     object: Object,
     path: &'static str,
+    secrets: &'r Secrets<'r>,
     report: &'r mut Report,
 }
 
 impl<'r> Members<'r> {
+    /// What the policy takes for a secret.
+    pub(crate) fn secrets(&self) -> &'r Secrets<'r> {
+        self.secrets
+    }
+
     /// Reads the text of an event. Nothing, if it is no JSON object.
-    pub(crate) fn read(text: &str, report: &'r mut Report) -> Option<Self> {
-        match json::read_event(text, report) {
-            Some(Json::Object(object)) => Some(Members { object, path: "", report }),
+    pub(crate) fn read(text: &str, secrets: &'r Secrets<'r>, report: &'r mut Report) -> Option<Self> {
+        match json::read_event(text, secrets, report) {
+            Some(Json::Object(object)) => Some(Members { object, path: "", secrets, report }),
             Some(_) => {
                 report.violation("", Rule::WrongType, "must be a JSON object");
                 None
@@ -188,7 +195,7 @@ impl<'r> Members<'r> {
     ) -> T {
         match self.take(name, true) {
             Some(Json::Object(object)) => {
-                let mut members = Members { object, path: name, report: self.report };
+                let mut members = Members { object, path: name, secrets: self.secrets, report: self.report };
                 let value = read(&mut members);
                 members.finish();
                 value
@@ -224,7 +231,7 @@ impl<'r> Members<'r> {
     /// What is left now is unknown.
     pub(crate) fn finish(self) {
         for (number, key) in self.object.keys().enumerate() {
-            let path = key_path(self.path, key, number + 1);
+            let path = key_path(self.path, key, number + 1, self.secrets);
             self.report.violation(&path, Rule::UnknownField, "is not a field of this event");
         }
     }

@@ -8,11 +8,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Groups of cases with their files.
-pub const GROUPS: [(&str, &str); 8] = [
+pub const GROUPS: [(&str, &str); 9] = [
     ("terminal", include_str!("../cases/terminal.json")),
     ("bidi", include_str!("../cases/bidi.json")),
     ("unicode", include_str!("../cases/unicode.json")),
     ("secrets", include_str!("../cases/secrets.json")),
+    ("lines", include_str!("../cases/lines.json")),
     ("json", include_str!("../cases/json.json")),
     ("validation", include_str!("../cases/validation.json")),
     ("events", include_str!("../cases/events.json")),

@@ -7,6 +7,7 @@
 //! how a function is called.
 
 mod cases;
+mod characters;
 mod corpora;
 mod expect;
 pub mod host;

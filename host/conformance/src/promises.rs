@@ -1,9 +1,11 @@
 //! What holds of every answer of every component, whatever was asked. Written down here in other words
-//! than in the component, since it judges components that we did not write.
+//! than in the component, since it judges components that we did not write. Which characters may stand
+//! where is said in `characters`.
 
 use serde_json::Value;
 
 use crate::cases::Call;
+use crate::characters::misplaced;
 
 /// The promise that the answer breaks, if there is one.
 pub(crate) fn broken(call: &Call, answer: &Value) -> Option<String> {
@@ -49,22 +51,7 @@ fn collect<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
 }
 
 /// No control, bidirectional control, noncharacter or private-use character, nothing that is invisible
-/// everywhere, and nothing at the beginning that means something only after another character.
+/// everywhere, and nothing that means something only beside another character where that is missing.
 pub fn is_clean(text: &str) -> bool {
-    !text.chars().any(is_never_allowed) && !text.starts_with(needs_another)
-}
-
-fn is_never_allowed(c: char) -> bool {
-    let code = u32::from(c);
-    c.is_control()
-        || matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-        || matches!(c, '\u{AD}' | '\u{34F}' | '\u{200B}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}')
-        || matches!(c, '\u{2060}'..='\u{2065}' | '\u{206A}'..='\u{206F}' | '\u{FFF0}'..='\u{FFFB}')
-        || matches!(c, '\u{E000}'..='\u{F8FF}' | '\u{F0000}'..='\u{10FFFF}' | '\u{FDD0}'..='\u{FDEF}')
-        || code & 0xFFFE == 0xFFFE
-}
-
-/// Join controls, variation selectors and tag characters.
-fn needs_another(c: char) -> bool {
-    matches!(c, '\u{200C}' | '\u{200D}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0000}'..='\u{E01EF}')
+    misplaced(text).is_none()
 }

@@ -1,6 +1,6 @@
 //! One method per function of the contract. Holds no rule: caps and limits are in `sandbox`.
 
-use crate::error::Error;
+use crate::error::{Error, harmless};
 use crate::sandbox::Sandbox;
 use crate::types::*;
 
@@ -81,14 +81,12 @@ impl Sandbox {
 }
 
 /// The component's own refusal is an error for the caller like any other. Its words are shown to
-/// people, so they may hold nothing that steers a terminal.
+/// people, so they may hold nothing that steers a terminal or reads otherwise than it is.
 fn accepted<T>(result: Result<Result<T, Vec<Violation>>, Error>) -> Result<T, Error> {
     result?.map_err(|mut violations| {
         for Violation { field, message, .. } in &mut violations {
             for text in [field, message] {
-                if text.contains(char::is_control) {
-                    *text = text.replace(char::is_control, "?");
-                }
+                *text = harmless(text);
             }
         }
         Error::Rejected(violations)

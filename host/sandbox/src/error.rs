@@ -122,6 +122,20 @@ fn frames(backtrace: &wasmtime::WasmBacktrace) -> Vec<String> {
 
 /// The text without anything a terminal or a log could be led astray by, and not endless.
 pub(crate) fn harmless(text: &str) -> String {
-    let visible = |c: char| if c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    // Letters by their category, and seen by nobody.
+    let is_filler = |c: char| matches!(c, '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}');
+    let is_visible = |c: char| (c.is_alphanumeric() && !is_filler(c)) || c.is_ascii_graphic() || c == ' ';
+    let visible = |c: char| if is_visible(c) { c } else { '?' };
     text.chars().take(FOREIGN_TEXT_CHARS_MAX).map(visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn what_a_component_says_holds_nothing_that_steers_reorders_or_hides() {
+        let said = "must be\u{1B}[31m \u{202E}x\u{200B}\u{2028}\u{115F}\u{3164}\u{FFA0}\u{E0041}\u{FE0F}\u{E000} é 中";
+        assert_eq!(harmless(said), "must be?[31m ?x????????? é 中");
+    }
 }

@@ -50,8 +50,8 @@ impl Default for Limits {
     }
 }
 
-/// Bytes of a component that is not the built-in one. The built-in one has 500 KiB; Cranelift takes
-/// about a second for this much.
+/// Bytes of a component that is not the built-in one. The built-in one has less than 400,000; Cranelift
+/// takes about a second for this much.
 pub(crate) const COMPONENT_BYTES_MAX: usize = 4 << 20;
 /// Calls at the same time in [`Profile::Service`](crate::Profile::Service); further ones wait. A call
 /// takes microseconds, so more than a few per core only wait for the processor.
