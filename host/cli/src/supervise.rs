@@ -24,6 +24,7 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
 use crate::failure::{NOT_EXECUTABLE, NOT_FOUND, SIGNALED};
+use crate::inherited::hand_on;
 use crate::places::find_program;
 
 /// Signals a command may expect from outside. Left alone are those that say we ourselves did wrong,
@@ -88,7 +89,8 @@ impl Supervisor {
         arguments: &[OsString],
         session_key: &str,
     ) -> Result<Child, NotStarted> {
-        let started = Command::new(program).args(arguments).env("SHELLTRACK_SESSION", session_key).spawn();
+        let mut command = Command::new(program);
+        let started = hand_on(command.args(arguments).env("SHELLTRACK_SESSION", session_key)).spawn();
         let child = match started {
             Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
                 by_shell(program, arguments, session_key, error)
@@ -184,7 +186,8 @@ impl Supervisor {
 /// A script without `#!`: `execvp` and every shell hand it to the system's shell (POSIX, `exec`).
 fn by_shell(program: &OsStr, arguments: &[OsString], key: &str, error: io::Error) -> io::Result<Child> {
     let Some(path) = find_program(program) else { return Err(error) };
-    Command::new("/bin/sh").arg(path).args(arguments).env("SHELLTRACK_SESSION", key).spawn()
+    let mut shell = Command::new("/bin/sh");
+    hand_on(shell.arg(path).args(arguments).env("SHELLTRACK_SESSION", key)).spawn()
 }
 
 fn look(child: Pid, what: WaitIdOptions) -> io::Result<Option<WaitIdStatus>> {

@@ -39,6 +39,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 /// How often the agent says that it is still there: the precision of an end nobody witnessed.
 const SAY_SO: Duration = Duration::from_secs(30);
+/// How often sessions are looked for that are to be forgotten: that takes reading all of them.
+const FORGET: Duration = Duration::from_secs(3_600);
 /// Looks at a file that cannot be read, though it is not at fault as far as can be told, before it is
 /// set aside: a minute, in which a disk may recover.
 const UNREADABLE_LOOKS_MAX: u32 = 12;
@@ -57,6 +59,7 @@ pub(super) struct Keeper {
     last_seen_ms: Option<u64>,
     published: Fill,
     announced: Option<Instant>,
+    forgot: Instant,
 }
 
 impl Keeper {
@@ -73,6 +76,7 @@ impl Keeper {
             unreadable: HashMap::new(),
             last_seen_ms,
             announced: None,
+            forgot: Instant::now(),
         }
     }
 
@@ -99,6 +103,9 @@ impl Keeper {
         renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut busy = Instant::now();
         loop {
+            if !self.shared.is_ours() {
+                return self.is_nobody();
+            }
             self.publish_fill();
             if !self.is_idle() {
                 busy = Instant::now();
@@ -124,6 +131,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// The spool was removed, and perhaps made anew: what lies there now is for another agent, so nothing of
+    /// it is touched any more. Whoever has this one started again by a manager is to do so.
+    fn is_nobody(&self) -> io::Result<()> {
+        let told = "the spool was removed under the agent";
+        tracing::warn!("{told}");
+        if self.shared.stays { Err(io::Error::other(told)) } else { Ok(()) }
+    }
+
     fn is_idle(&self) -> bool {
         self.waiting.is_empty() && !self.sessions.any_open() && Rc::strong_count(&self.shared.visits) == 1
     }
@@ -140,6 +155,10 @@ impl Keeper {
             self.announce();
             self.tidy();
             self.let_targets_go();
+        }
+        if self.forgot.elapsed() >= FORGET {
+            self.forgot = Instant::now();
+            self.forget_old();
         }
         Ok(false)
     }

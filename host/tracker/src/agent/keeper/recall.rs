@@ -26,9 +26,8 @@ impl Keeper {
     }
 
     fn resume(&mut self, session: &OpenSession, namespace_is_gone: bool) {
-        // An end that was accepted after one was inferred is still to be delivered, however late.
-        let end_waits = !session.done && self.shared.spool.event_path(session.key, Kind::End).exists();
-        if session.is_forgettable(now_us()) && !end_waits {
+        if session.is_forgettable(now_us()) && !self.shared.spool.event_path(session.key, Kind::End).exists()
+        {
             if let Err(error) = session.forget(&self.shared.spool) {
                 tracing::error!(%error, "an ended session could not be forgotten");
             }
@@ -44,6 +43,26 @@ impl Keeper {
         let target = self.target(&session.target);
         self.sessions.keep(session, target, false);
         self.infer_end(session.key, reason, seen_us);
+    }
+
+    /// Forgets sessions whose end was inferred so long ago that nobody will announce it any more. An agent
+    /// may stay for months while such sessions come and go.
+    pub(super) fn forget_old(&self) {
+        for key in self.shared.spool.open_keys().unwrap_or_default() {
+            if let Ok(Some(session)) = OpenSession::load(&self.shared.spool, key) {
+                self.forget_if_old(&session);
+            }
+        }
+    }
+
+    /// An end that was accepted after one was inferred is still to be delivered, however late.
+    fn forget_if_old(&self, session: &OpenSession) -> bool {
+        let spool = &self.shared.spool;
+        let is_old = session.is_forgettable(now_us()) && !spool.event_path(session.key, Kind::End).exists();
+        if is_old && let Err(error) = session.forget(spool) {
+            tracing::error!(%error, "an ended session could not be forgotten");
+        }
+        is_old
     }
 
     /// Whether the shell may still be there. A visitor knows nothing of the pids in another namespace:
