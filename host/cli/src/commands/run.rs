@@ -18,12 +18,12 @@ use uuid::Uuid;
 
 use super::{clean_shell_type, metadata_json};
 use crate::args::Run;
-use crate::config::{COMPONENT_DEFAULT, Settings};
+use crate::config::{COMPONENT_DEFAULT, SessionBuddy, Settings};
 use crate::failure::{FAILED, Failure, NOT_FOUND, NOT_LAUNCHED, tell};
 use crate::places::find_program;
 use crate::plugin::Choice;
 use crate::recorder::Recorder;
-use crate::supervise::{Ended, NotStarted, Supervisor};
+use crate::supervise::{self, Ended, NotStarted, Supervisor};
 
 /// What it takes to record the session.
 struct Recording {
@@ -41,14 +41,16 @@ pub(crate) fn run(config: Option<&Path>, run: Run) -> ExitCode {
     };
     // From here on the terminal is the command's.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic beside the command")));
+    let (program, arguments) =
+        run.command.split_first().expect("clap accepts no command line without a command");
     let mut supervisor = match Supervisor::prepare() {
         Ok(supervisor) => supervisor,
         Err(error) => {
-            return Failure::Failed(format!("signals cannot be passed on: {error}")).report_as(NOT_LAUNCHED);
+            // As when there are no descriptors left: the command may need none.
+            tell(&format!("signals cannot be passed on: {error}; this session is not recorded"));
+            return give_up(program, &supervise::become_it(program, arguments, &key), None);
         }
     };
-    let (program, arguments) =
-        run.command.split_first().expect("clap accepts no command line without a command");
     match supervisor.launch(program, arguments, &key) {
         Ok(child) => accompany(supervisor, child, recording),
         Err(not_started) => give_up(program, &not_started, recording),
@@ -139,6 +141,9 @@ fn prepare(config: Option<&Path>, run: &Run, key: &str) -> Result<Option<Recordi
         Err(failure) => {
             // What was typed is the caller's to mend; what is wrong elsewhere keeps no command from running.
             run.session_buddy.check_typed()?;
+            if Settings::load_leniently(None, &SessionBuddy::default()).is_ok() {
+                return Err(failure); // without the flags all is well
+            }
             tell(&format!("{failure}; this session is not recorded"));
             None
         }

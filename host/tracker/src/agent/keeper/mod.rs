@@ -203,7 +203,7 @@ impl Keeper {
     }
 
     /// Takes note of a file in `new/`.
-    fn see(&mut self, key: Uuid, kind: Kind) {
+    pub(super) fn see(&mut self, key: Uuid, kind: Kind) {
         if self.waiting.contains_key(&(key, kind)) {
             return;
         }
