@@ -42,7 +42,6 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use shelltrack_sandbox::Sandbox;
-use shelltrack_sandbox::types::ExitReason;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use uuid::Uuid;
@@ -56,6 +55,7 @@ use crate::metrics::Counting;
 use crate::session_buddy::Embedded;
 use crate::spool::{Kind, Spool};
 use crate::{Error, Tuning};
+use inferred::Gone;
 use keeper::Keeper;
 
 /// How long a server may take a session for alive that it heard nothing more of. Renewed three times as
@@ -130,9 +130,8 @@ enum Note {
     Finished(Uuid, Kind),
     /// A session is buried.
     Forget(Uuid),
-    /// A shell is gone, for that reason and since then (microseconds since 1970), and has had time to
-    /// announce its end.
-    Vanished(Uuid, ExitReason, u64),
+    /// A shell is gone, and has had time to announce its end.
+    Vanished(Gone),
     /// A server gave a session its id.
     Tracked(Uuid, Box<str>),
 }

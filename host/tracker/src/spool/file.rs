@@ -47,8 +47,8 @@ pub(crate) fn replace_all_durably(files: &[(PathBuf, PathBuf, Vec<u8>)], part: P
         .zip(files)
         .map(|(file, (tmp, to, _))| force_and_name(file, tmp, to, part))
         .collect();
-    let directory = files.first().and_then(|(_, to, _)| to.parent());
-    let synced = fault::at(part, Act::SyncDirectory).and_then(|()| directory.map_or(Ok(()), sync_directory));
+    let Some(directory) = files.first().and_then(|(_, to, _)| to.parent()) else { return named };
+    let synced = fault::at(part, Act::SyncDirectory).and_then(|()| sync_directory(directory));
     if let Err(error) = synced {
         let again = || io::Error::new(error.kind(), error.to_string());
         named.iter_mut().filter(|named| named.is_ok()).for_each(|named| *named = Err(again()));

@@ -117,6 +117,14 @@ impl Spool {
         }
     }
 
+    /// Accepts events of this agent's own making, all of them durable when it returns; gives what became of
+    /// each. One that is there already is replaced.
+    pub(crate) fn accept_all(&self, envelopes: &[Envelope], kind: Kind) -> Vec<io::Result<()>> {
+        let files: Vec<_> =
+            envelopes.iter().map(|envelope| (self.event_path(envelope.key, kind), envelope)).collect();
+        self.replace_all_json(&files, Part::Event)
+    }
+
     /// Replaces a state file atomically and durably.
     pub(crate) fn replace_json(&self, path: &Path, value: &impl Serialize, part: Part) -> io::Result<()> {
         self.write_json(path, value, true, part)

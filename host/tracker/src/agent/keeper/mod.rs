@@ -39,6 +39,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 /// How often the agent says that it is still there: the precision of an end nobody witnessed.
 const SAY_SO: Duration = Duration::from_secs(30);
+/// News that are taken at once: some hundred milliseconds of work on a slow disk.
+const NEWS_MAX: usize = 128;
 /// How often sessions are looked for that are to be forgotten: that takes reading all of them.
 const FORGET: Duration = Duration::from_secs(3_600);
 /// Looks at a file that cannot be read, though it is not at fault as far as can be told, before it is
@@ -101,7 +103,7 @@ impl Keeper {
         let mut renew = interval(ends::RENEW_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut busy = Instant::now();
+        let (mut busy, mut news) = (Instant::now(), Vec::new());
         loop {
             if !self.shared.is_ours() {
                 return self.is_nobody();
@@ -120,7 +122,7 @@ impl Keeper {
                 key = self.sessions.next_gone() => self.is_gone(key),
                 _ = renew.tick() => self.renew(),
                 _ = tick.tick() => if self.tick()? { break },
-                note = self.inbox.recv() => if let Some(note) = note { self.take(note) },
+                _ = self.inbox.recv_many(&mut news, NEWS_MAX) => self.take(&mut news),
                 () = sleep_until(busy + LINGER), if self.is_idle() && !self.shared.stays => {
                     if self.may_leave() { break }
                     busy = Instant::now();
@@ -180,15 +182,19 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, note: Note) {
-        match note {
-            Note::Arrived(key, kind) => self.see(key, kind),
-            Note::LookAround => self.look_around(),
-            Note::Finished(key, kind) => self.finished(key, kind),
-            Note::Forget(key) => self.sessions.forget(key),
-            Note::Vanished(key, reason, at_us) => self.infer_end(key, reason, at_us),
-            Note::Tracked(key, session_id) => self.sessions.set_session_id(key, session_id),
+    fn take(&mut self, news: &mut Vec<Note>) {
+        let mut gone = Vec::new();
+        for note in news.drain(..) {
+            match note {
+                Note::Arrived(key, kind) => self.see(key, kind),
+                Note::LookAround => self.look_around(),
+                Note::Finished(key, kind) => self.finished(key, kind),
+                Note::Forget(key) => self.sessions.forget(key),
+                Note::Vanished(shell) => gone.push(shell),
+                Note::Tracked(key, session_id) => self.sessions.set_session_id(key, session_id),
+            }
         }
+        self.infer_ends(&gone);
     }
 
     /// Reads the whole of `new/`: starts first, so that no end is met without its start.
