@@ -168,3 +168,21 @@ fn a_newer_program_takes_over_from_an_older_agent_and_never_the_other_way_round(
     assert_eq!(left, [agent], "the older one leaves it in peace");
     assert_eq!(home.list(&["--active"]).len(), 3);
 }
+
+#[test]
+fn an_agent_whose_spool_is_removed_leaves_the_new_one_to_another() {
+    let home = Home::new();
+    let shell = Shell::open(&home);
+    shell.start(&home);
+    home.flush();
+    let old = agent_of(&home);
+    fs::remove_dir_all(home.spool()).unwrap();
+    let key = shell.start(&home);
+    wait_until("the old agent is gone", BOUND, || (!agents(&home).contains(&old)).then_some(()));
+    home.flush();
+    home.shelltrack(&["end", &key, "--exit-status", "3"]).expect(0);
+    home.flush();
+    home.sessions().iter().find(|session| session.text("correlation_id") == key).unwrap().check_ended(3);
+    let status = home.status();
+    assert_eq!((&status["dead_letters"], &status["set_aside"]), (&0.into(), &0.into()), "{status:#}");
+}

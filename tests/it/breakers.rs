@@ -40,6 +40,16 @@ fn a_flush_does_not_close_a_breaker_that_is_held_open_by_hand() {
 }
 
 #[test]
+fn an_order_for_a_breaker_is_seen_before_there_was_any_session() {
+    for (order, phase) in [("open", "forced-open"), ("disable", "disabled")] {
+        let home = Home::new();
+        home.shelltrack(&["breaker", order]).expect(0);
+        assert_eq!(home.status()["targets"][0]["breaker"], phase);
+        assert!(home.shelltrack(&["status"]).stdout.contains(phase));
+    }
+}
+
+#[test]
 fn an_order_for_a_breaker_outlives_the_agent() {
     let fake = FakeSessionBuddy::start();
     let home = Home::with_config(&fake.config());

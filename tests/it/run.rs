@@ -188,3 +188,47 @@ fn secrets_in_metadata_do_not_reach_disk() {
         assert!(!found, "the secret is in {}", path.display());
     }
 }
+
+#[test]
+fn a_limit_on_the_size_of_files_harms_no_command() {
+    let home = Home::new();
+    let program = shelltrack_tests::binary::shelltrack();
+    // The shell's own writes are to fail as they would without us: `$?` is 128 + SIGXFSZ.
+    for (script, status) in [("sleep 0.2; exit 7", 7), ("sleep 0.2; echo out > file; exit 7", 153)] {
+        let limited = "ulimit -f 0 && exec \"$0\" run -- sh -c \"$1\"";
+        let mut command = home.command("sh");
+        command.args(["-c", limited]).arg(program).arg(script);
+        shelltrack_tests::run_bounded(&mut command, BOUND).expect(status);
+    }
+}
+
+#[test]
+fn a_command_runs_also_where_no_descriptor_is_left_to_watch_it() {
+    let home = Home::new();
+    let script = "ulimit -n 4 && exec \"$0\" run -- sh -c 'echo out; exit 7'";
+    let mut command = home.command("sh");
+    command.args(["-c", script]).arg(shelltrack_tests::binary::shelltrack());
+    let ran = shelltrack_tests::run_bounded(&mut command, BOUND).expect(7);
+    assert_eq!(ran.stdout, "out\n");
+}
+
+#[test]
+fn flags_beside_a_broken_configuration_harm_no_command() {
+    let contradiction = "[session-buddy]\nurl = \"http://h/mcp\"\ncommand = \"/bin/cat\"\n";
+    let database = |home: &Home| home.path().join("other.db").to_str().unwrap().to_owned();
+    let run =
+        |home: &Home| home.shelltrack(&["run", "--database", &database(home), "--", "sh", "-c", "exit 3"]);
+    // What the flag overrides is none of this command's business.
+    let home = Home::with_config(contradiction);
+    assert_eq!(run(&home).expect(3).stderr, "");
+    // The rest is told, since what was to be redacted is not known.
+    let home = Home::with_config("[limits]\nstarts_burst = \"x\"\n");
+    let told = run(&home).expect(3).stderr;
+    assert!(told.contains("config.toml") && told.contains("not recorded"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    // And what is wrong with the flags themselves is the caller's, whatever is configured.
+    for url in ["ftp://x", "http://"] {
+        home.shelltrack(&["run", "--url", url, "--", "true"]).expect(125);
+    }
+    Home::new().shelltrack(&["run", "--transport", "stdio", "--", "true"]).expect(125);
+}

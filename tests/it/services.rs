@@ -2,11 +2,11 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use shelltrack_tests::process::Running;
-use shelltrack_tests::{BOUND, Home, run_bounded, skip, wait_until};
+use shelltrack_tests::process::{Running, signal_stranger};
+use shelltrack_tests::{BOUND, Home, Shell, run_bounded, skip, wait_until};
 
 fn foreground(home: &Home) -> Running {
     Running::start(home.shelltrack_command(&["agent", "--foreground"]).stdin(Stdio::null()))
@@ -104,6 +104,53 @@ fn the_systemd_unit_passes_systemds_own_check() {
     }
     let of_ours: Vec<_> = verified.stderr.lines().filter(|line| line.contains("shelltrack")).collect();
     assert!(of_ours.is_empty() && verified.status == 0, "{verified:?}");
+}
+
+#[test]
+fn a_service_finds_the_keys_where_this_shell_has_them() {
+    let mut home = Home::new();
+    home.set("SHELLTRACK_KEYS", "/somewhere/keys");
+    let unit = home.shelltrack(&["service", "systemd"]).expect(0).stdout;
+    assert!(unit.lines().any(|line| line == "Environment=\"SHELLTRACK_KEYS=/somewhere/keys\""), "{unit}");
+    let plist = home.shelltrack(&["service", "launchd"]).expect(0).stdout;
+    assert!(plist.contains("<key>SHELLTRACK_KEYS</key>") && plist.contains("/somewhere/keys"), "{plist}");
+}
+
+#[test]
+fn a_shutdown_waits_for_all_silent_servers_at_once() {
+    const SERVERS: usize = 8;
+    let home = Home::new();
+    let shell = Shell::open(&home);
+    for number in 0..SERVERS {
+        // Each is a server of its own that never says anything.
+        let arguments = ["start", "--pid", &shell.pid(), "--server-command", "sleep", "--server-arg"];
+        home.shelltrack(&[&arguments[..], &[&(1_000 + number).to_string()]].concat()).expect(0);
+    }
+    let agent = home.status()["agent_pid"].as_u64().unwrap();
+    wait_until("all of them are asked", BOUND, || {
+        let asked = home.processes().into_iter().filter(|process| process.command.contains("sleep 100"));
+        (asked.count() == SERVERS).then_some(())
+    });
+    let began = Instant::now();
+    let process = home.processes().into_iter().find(|process| u64::from(process.pid) == agent).unwrap();
+    signal_stranger(&process, Signal::TERM);
+    wait_until("the agent and its children are gone", BOUND, || {
+        let left = home.processes().into_iter().filter(|process| process.pid.to_string() != shell.pid());
+        (left.count() == 0).then_some(())
+    });
+    // One after another would take five seconds each.
+    assert!(began.elapsed() < Duration::from_secs(5 * SERVERS as u64 / 2), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_token_that_is_no_text_lets_nobody_in_without_one() {
+    use std::os::unix::ffi::OsStrExt;
+    let home = Home::new();
+    let mut command = home.shelltrack_command(&["serve", "--stdio"]);
+    command.env("SESSION_BUDDY_TOKEN", std::ffi::OsStr::from_bytes(b"\xff\xfe"));
+    let served = run_bounded(&mut command, BOUND).expect(2);
+    assert!(served.stderr.contains("SESSION_BUDDY_TOKEN"), "{served:?}");
+    assert_eq!(served.stdout, "");
 }
 
 #[test]

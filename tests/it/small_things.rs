@@ -1,7 +1,7 @@
 //! Slips that must not cost a record, and lists that tell where they come from.
 
 use serde_json::{Value, json};
-use shelltrack_tests::{Answer, FakeSessionBuddy, Home};
+use shelltrack_tests::{Answer, FakeSessionBuddy, Home, Shell};
 
 #[test]
 fn a_variable_that_nobody_knows_is_told_and_the_session_recorded() {
@@ -77,6 +77,71 @@ fn every_page_of_a_long_list_is_fetched() {
     // As many as were asked for, and not a page more.
     fake.answer_next([page(1, json!("two")), page(3, json!("three"))]);
     assert_eq!(home.json(&["list-sessions", "--json", "--limit", "3"]).as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn a_list_that_was_cut_without_being_asked_to_says_so_and_can_be_had_whole() {
+    let fake = FakeSessionBuddy::with_tools(&["list_sessions", "show_session"]);
+    let page = |from: u32, to: u32, next: Value| {
+        let record = |n| json!({"session_id": format!("s-{n}"), "start_time": "2026-01-01T00:00:00Z"});
+        let sessions: Vec<Value> = (from..to).map(record).collect();
+        Answer::Content(json!({"sessions": sessions, "next_cursor": next}))
+    };
+    let home = Home::with_config(&fake.config());
+    let listed = |arguments: &[&str], records: usize| {
+        fake.answer_next([page(0, 1_000, json!("more")), page(1_000, 1_500, Value::Null)]);
+        let listed = home.shelltrack(&[&["list-sessions", "--json"], arguments].concat()).expect(0);
+        let array: Value = serde_json::from_str(&listed.stdout).unwrap();
+        assert_eq!(array.as_array().unwrap().len(), records);
+        listed.stderr
+    };
+    assert!(listed(&[], 1_000).contains("there are more"));
+    assert_eq!(listed(&["--limit", "0"], 1_500), "");
+    assert_eq!(listed(&["--limit", "1200"], 1_200), "", "whoever names a number knows");
+    let limits: Vec<_> = fake.calls().iter().map(|call| call.arguments["limit"].clone()).collect();
+    assert!(limits.iter().all(|limit| limit.as_u64().unwrap() <= 1_000), "as the tool allows: {limits:?}");
+}
+
+#[test]
+fn ends_that_wait_here_take_nothing_from_a_list_of_open_sessions() {
+    let home = Home::new();
+    let (first, second) = (Shell::open(&home), Shell::open(&home));
+    let older = first.start(&home);
+    let newer = second.start(&home);
+    home.flush();
+    home.shelltrack(&["breaker", "open"]).expect(0);
+    home.shelltrack(&["end", &newer, "--exit-status", "0"]).expect(0);
+    let open = home.json(&["list-sessions", "--json", "--active", "--limit", "1"]);
+    assert_eq!((open.as_array().unwrap().len(), &open[0]["correlation_id"]), (1, &json!(older)));
+    home.shelltrack(&["breaker", "reset"]).expect(0);
+}
+
+#[test]
+fn the_end_of_a_session_whose_start_was_refused_says_nothing() {
+    let home = Home::new();
+    // As in the startup files of a shell: the key is empty then, or the variable is.
+    let ended = home.shelltrack(&["end", "", "--exit-status", "1"]).expect(0);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""));
+    let mut command = home.shelltrack_command(&["end"]);
+    let ended = shelltrack_tests::run_bounded(command.env("SHELLTRACK_SESSION", ""), shelltrack_tests::BOUND);
+    assert_eq!(ended.expect(0).stderr, "");
+}
+
+#[test]
+fn a_component_that_is_wrong_in_the_configuration_is_not_blamed_on_a_flag() {
+    let home = Home::with_config("[session]\ncomponent = \"bad name\"\n");
+    let pid = std::process::id().to_string();
+    for told in [
+        home.shelltrack(&["start", "--pid", &pid]).expect(2),
+        home.shelltrack(&["run", "--", "true"]).expect(0),
+    ] {
+        assert!(
+            told.stderr.contains("session.component") && !told.stderr.contains("--component"),
+            "{told:?}"
+        );
+    }
+    let typed = home.shelltrack(&["start", "--pid", &pid, "--component", "worse name"]).expect(2);
+    assert!(typed.stderr.contains("--component"), "{typed:?}");
 }
 
 #[test]

@@ -42,6 +42,22 @@ fn a_spool_of_a_newer_version_is_left_alone_and_named() {
 }
 
 #[test]
+fn a_full_spool_without_an_agent_gets_one_that_empties_it() {
+    let home = Home::new();
+    home.run(&["true"]).expect(0);
+    home.flush();
+    wait_until("the agent ends", BOUND, || home.processes().is_empty().then_some(()));
+    // As an agent left it that was killed while very much waited.
+    fs::write(home.spool().join("fill.json"), "{\"events\":250000,\"bytes\":1}\n").unwrap();
+    let shell = Shell::open(&home);
+    let refused = home.shelltrack(&["start", "--pid", &shell.pid()]).expect(1);
+    assert!(refused.stderr.contains("250000"), "{refused:?}");
+    wait_until("a start is taken again", BOUND, || {
+        (home.shelltrack(&["start", "--pid", &shell.pid()]).status == 0).then_some(())
+    });
+}
+
+#[test]
 fn a_mark_that_cannot_be_read_is_set_aside_and_made_anew() {
     let home = Home::new();
     home.run(&["true"]).expect(0);

@@ -20,8 +20,6 @@ use crate::commands::{plugin, redact};
 use crate::config::SessionBuddy;
 use crate::failure::{NOT_LAUNCHED, USAGE};
 
-/// Most records one listing shows; also the most a server gives at once.
-const LIST_LIMIT_MAX: i64 = 1000;
 /// Largest pid there is on Linux (`pid_max_max`), and so on the wire.
 const PID_MAX: i64 = 4_194_304;
 /// Longest `flush` may be told to wait, in seconds: a year stands for ever.
@@ -217,7 +215,7 @@ pub(crate) struct Start {
 
 #[derive(Debug, Args)]
 pub(crate) struct End {
-    /// The key that `start` printed
+    /// The key that `start` printed; an empty one, as after a start that was refused, ends nothing
     #[arg(env = "SHELLTRACK_SESSION", value_name = "KEY", required = true, value_parser = utf8())]
     pub(crate) key: String,
     /// How the shell ended, 0 to 255, as in `$?`
@@ -233,10 +231,9 @@ pub(crate) struct List {
     /// Only sessions that are open
     #[arg(long)]
     pub(crate) active: bool,
-    /// Show at most so many, 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = LIST_LIMIT_MAX as u32,
-          value_parser = clap::value_parser!(u32).range(1..=LIST_LIMIT_MAX))]
-    pub(crate) limit: u32,
+    /// Show at most so many; 0 shows all [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
     /// One JSON array instead of a table
     #[arg(long)]
     pub(crate) json: bool,

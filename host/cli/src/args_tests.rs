@@ -38,7 +38,7 @@ fn errors_of_run_are_told_apart_from_those_of_other_commands() {
     assert!(is_run(&["run"]));
     assert!(is_run(&["--config", "x", "run", "--metadata", "novalue", "true"]));
     assert!(!is_run(&["show-session", "run", "--bad"]));
-    assert!(!is_run(&["list-sessions", "--limit", "0"]));
+    assert!(!is_run(&["list-sessions", "--limit", "-1"]));
     assert!(!is_run(&["nonsense"]));
 }
 

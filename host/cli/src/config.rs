@@ -241,7 +241,10 @@ fn absolute(flags: &SessionBuddy) -> Result<SessionBuddy, Failure> {
 /// is reached implies it, so that a URL in a variable is not lost to a transport in the file.
 fn merge(layers: [Layer; 3]) -> Result<Layer, Failure> {
     layers.into_iter().try_fold(Layer::default(), |higher, mut lower| {
-        lower.session_buddy.transport = implied(&lower.session_buddy)?;
+        // What is overridden may as well contradict itself.
+        if higher.session_buddy.transport.is_none() {
+            lower.session_buddy.transport = implied(&lower.session_buddy)?;
+        }
         Ok(Layer {
             session_buddy: higher.session_buddy.before(lower.session_buddy),
             session: Session { component: higher.session.component.or(lower.session.component) },
@@ -273,6 +276,15 @@ fn implied(said: &SessionBuddy) -> Result<Option<Transport>, Failure> {
 }
 
 impl SessionBuddy {
+    /// What is wrong with flags, whatever else is configured.
+    pub(crate) fn check_typed(&self) -> Result<(), Failure> {
+        let said = absolute(self)?;
+        implied(&said)?;
+        let url = said.url.as_deref().map_or(Ok(()), check_url);
+        url.map_err(|rule| Failure::Usage(format!("session-buddy.url: {rule}")))?;
+        said.command.as_deref().map_or(Ok(()), |command| program(command).map(drop))
+    }
+
     fn before(self, lower: Self) -> Self {
         Self {
             transport: self.transport.or(lower.transport),

@@ -56,9 +56,21 @@ impl Failure {
 
     /// What the component found wrong, each with the option it was typed as.
     pub(crate) fn rejected(violations: &[Violation]) -> Self {
+        Self::told(violations, option_of)
+    }
+
+    /// As [`Self::rejected`], where no component was typed: then its name is the configuration's.
+    pub(crate) fn configured(violations: &[Violation]) -> Self {
+        Self::told(violations, |field| match field {
+            "component_name" => "session.component".to_owned(),
+            _ => option_of(field),
+        })
+    }
+
+    fn told(violations: &[Violation], name: impl Fn(&str) -> String) -> Self {
         let told: Vec<_> = violations
             .iter()
-            .map(|violation| format!("{}: {}", option_of(&violation.field), violation.message))
+            .map(|violation| format!("{}: {}", name(&violation.field), violation.message))
             .collect();
         Self::Usage(told.join("; "))
     }
@@ -110,6 +122,14 @@ mod tests {
         assert_eq!(option_of("component_name"), "--component");
         assert_eq!(option_of("metadata.tag"), "--metadata tag");
         assert_eq!(option_of("user.username"), "user.username");
+    }
+
+    #[test]
+    fn a_component_that_nobody_typed_is_told_by_its_key_in_the_configuration() {
+        let message = "must match".to_owned();
+        let rule = shelltrack_sandbox::types::Rule::BadFormat;
+        let violation = Violation { field: "component_name".to_owned(), rule, message };
+        assert_eq!(Failure::configured(&[violation]).to_string(), "session.component: must match");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod config;
 mod config_file;
 mod embedded;
 mod failure;
+mod inherited;
 mod layout;
 mod output;
 mod places;
@@ -30,6 +31,7 @@ use clap::Parser;
 use crate::args::Cli;
 
 fn main() -> ExitCode {
+    inherited::survive_file_size_limits();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return args::report(&error),

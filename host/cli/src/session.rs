@@ -124,11 +124,6 @@ impl Record {
             && (!active || self.state.as_deref() == Some(ACTIVE))
     }
 
-    /// Whether `id` means this session: by the server's id or by the local key.
-    pub(crate) fn is_meant_by(&self, id: &str) -> bool {
-        self.session_id.as_deref() == Some(id) || self.correlation_id.as_deref() == Some(id)
-    }
-
     fn started(&self) -> Option<DateTime<FixedOffset>> {
         self.start_time.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok())
     }

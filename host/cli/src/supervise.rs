@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 use nix::sys::signal::SigSet;
@@ -24,6 +25,7 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
 use crate::failure::{NOT_EXECUTABLE, NOT_FOUND, SIGNALED};
+use crate::inherited::hand_on;
 use crate::places::find_program;
 
 /// Signals a command may expect from outside. Left alone are those that say we ourselves did wrong,
@@ -39,6 +41,13 @@ pub(crate) struct NotStarted {
     pub(crate) status: u8,
     /// What the system said.
     pub(crate) error: io::Error,
+}
+
+impl From<io::Error> for NotStarted {
+    fn from(error: io::Error) -> Self {
+        let not_found = error.kind() == io::ErrorKind::NotFound;
+        Self { status: if not_found { NOT_FOUND } else { NOT_EXECUTABLE }, error }
+    }
 }
 
 /// How a command ended.
@@ -88,7 +97,7 @@ impl Supervisor {
         arguments: &[OsString],
         session_key: &str,
     ) -> Result<Child, NotStarted> {
-        let started = Command::new(program).args(arguments).env("SHELLTRACK_SESSION", session_key).spawn();
+        let started = command(program, arguments, session_key).spawn();
         let child = match started {
             Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
                 by_shell(program, arguments, session_key, error)
@@ -101,10 +110,7 @@ impl Supervisor {
         for signal in std::mem::take(&mut self.late) {
             drop(self.signals.add_signal(signal));
         }
-        child.map_err(|error| NotStarted {
-            status: if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE },
-            error,
-        })
+        child.map_err(NotStarted::from)
     }
 
     /// Waits until the command has ended, passing on signals and stopping and continuing with it.
@@ -181,10 +187,23 @@ impl Supervisor {
     }
 }
 
+fn command(program: &OsStr, arguments: &[OsString], session_key: &str) -> Command {
+    let mut command = Command::new(program);
+    hand_on(command.args(arguments).env("SHELLTRACK_SESSION", session_key));
+    command
+}
+
+/// Becomes the command, where it cannot be supervised. Returns only when that fails.
+pub(crate) fn become_it(program: &OsStr, arguments: &[OsString], session_key: &str) -> NotStarted {
+    command(program, arguments, session_key).exec().into()
+}
+
 /// A script without `#!`: `execvp` and every shell hand it to the system's shell (POSIX, `exec`).
 fn by_shell(program: &OsStr, arguments: &[OsString], key: &str, error: io::Error) -> io::Result<Child> {
     let Some(path) = find_program(program) else { return Err(error) };
-    Command::new("/bin/sh").arg(path).args(arguments).env("SHELLTRACK_SESSION", key).spawn()
+    let arguments: Vec<OsString> =
+        [path.into_os_string()].into_iter().chain(arguments.iter().cloned()).collect();
+    command(OsStr::new("/bin/sh"), &arguments, key).spawn()
 }
 
 fn look(child: Pid, what: WaitIdOptions) -> io::Result<Option<WaitIdStatus>> {

@@ -182,3 +182,38 @@ fn an_agent_takes_no_directory_for_a_spool_that_is_none() {
     check(&output, 2, "", told);
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_script_whose_interpreter_is_missing_is_told_by_that_name() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().unwrap();
+    let script = place.path().join("script");
+    std::fs::write(&script, "#! /no/such/interpreter -x\nexit 0\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let script = script.to_str().unwrap();
+    let output = shelltrack(&["run", "--", script]).output().unwrap();
+    let told = format!("shelltrack: {script}: its interpreter /no/such/interpreter is not found\n");
+    check(&output, 127, "", &told);
+}
+
+#[test]
+fn what_the_caller_ignores_the_command_ignores_and_nothing_else() {
+    if !cfg!(target_os = "linux") {
+        return eprintln!("skipped: no /proc to see what is ignored");
+    }
+    let ignored = |ignoring: &str, by: &str| {
+        let script = format!("{ignoring} {by} grep SigIgn /proc/self/status");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).env("run", env!("CARGO_BIN_EXE_shelltrack"));
+        let output = command.env("HOME", "/dev/null/home").output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        let mask = told.strip_prefix("SigIgn:").unwrap_or_else(|| panic!("{told}"));
+        // Those beyond are the C library's own.
+        u64::from_str_radix(mask.trim(), 16).unwrap() & ((1 << 31) - 1)
+    };
+    for ignoring in ["", "trap '' PIPE;", "trap '' INT;", "trap '' XFSZ;", "trap '' PIPE INT QUIT HUP XFSZ;"]
+    {
+        let (plain, ours) = (ignored(ignoring, ""), ignored(ignoring, "\"$run\" run --"));
+        assert_eq!(format!("{ours:x}"), format!("{plain:x}"), "{ignoring}");
+    }
+}

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::nudge;
 use crate::fault::Part;
 use crate::spool::{Spool, remove};
-use crate::{Error, Target, Tracker};
+use crate::{Error, Target, TargetStatus, Tracker};
 
 /// What a breaker is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,10 @@ impl Tracker {
         self.spool
             .replace_json(&path(&self.spool, target), &order, Part::Order)
             .map_err(|error| self.spool.refusal(&format!("the order cannot be kept: {error}")))?;
+        // So that `status` shows it, also of a server that nothing was ever sent to.
+        if let Err(error) = TargetStatus::remember(&self.spool, target) {
+            tracing::warn!(%error, "the server is not shown before something is sent to it");
+        }
         // An agent that ended meanwhile has nothing to deliver, and the next one finds the order.
         drop(nudge(&self.spool));
         Ok(())

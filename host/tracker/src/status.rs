@@ -55,6 +55,11 @@ impl TargetStatus {
         spool.replace_json(&Self::path(spool, &self.target), self, Part::Status)
     }
 
+    /// Makes a target known of which nothing is known yet.
+    pub(crate) fn remember(spool: &Spool, target: &Target) -> io::Result<()> {
+        if Self::path(spool, target).exists() { Ok(()) } else { Self::load(spool, target).save(spool) }
+    }
+
     /// As it is once an agent has obeyed: an order that none has obeyed yet counts as if one had.
     pub(crate) fn with_order(mut self, spool: &Spool) -> Self {
         if let Some(order) = orders::waiting(spool, &self.target) {

@@ -2,7 +2,9 @@
 //! anything is launched; after that, nothing that fails here reaches the command or its terminal.
 
 use std::ffi::OsStr;
-use std::io::{IsTerminal, stderr};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Read, stderr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, ExitCode};
 use std::sync::Arc;
@@ -18,9 +20,10 @@ use super::{clean_shell_type, metadata_json};
 use crate::args::Run;
 use crate::config::{COMPONENT_DEFAULT, SessionBuddy, Settings};
 use crate::failure::{FAILED, Failure, NOT_FOUND, NOT_LAUNCHED, tell};
+use crate::places::find_program;
 use crate::plugin::Choice;
 use crate::recorder::Recorder;
-use crate::supervise::{Ended, NotStarted, Supervisor};
+use crate::supervise::{self, Ended, NotStarted, Supervisor};
 
 /// What it takes to record the session.
 struct Recording {
@@ -38,14 +41,16 @@ pub(crate) fn run(config: Option<&Path>, run: Run) -> ExitCode {
     };
     // From here on the terminal is the command's.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic beside the command")));
+    let (program, arguments) =
+        run.command.split_first().expect("clap accepts no command line without a command");
     let mut supervisor = match Supervisor::prepare() {
         Ok(supervisor) => supervisor,
         Err(error) => {
-            return Failure::Failed(format!("signals cannot be passed on: {error}")).report_as(NOT_LAUNCHED);
+            // As when there are no descriptors left: the command may need none.
+            tell(&format!("signals cannot be passed on: {error}; this session is not recorded"));
+            return give_up(program, &supervise::become_it(program, arguments, &key), None);
         }
     };
-    let (program, arguments) =
-        run.command.split_first().expect("clap accepts no command line without a command");
     match supervisor.launch(program, arguments, &key) {
         Ok(child) => accompany(supervisor, child, recording),
         Err(not_started) => give_up(program, &not_started, recording),
@@ -85,8 +90,9 @@ fn accompany(mut supervisor: Supervisor, mut child: Child, recording: Option<Rec
 
 /// The command could not be started: that is told, and recorded as a session that ended at once.
 fn give_up(program: &OsStr, not_started: &NotStarted, recording: Option<Recording>) -> ExitCode {
-    let reason = match not_started.status {
-        NOT_FOUND => "command not found".to_owned(),
+    let reason = match (not_started.status, missing_interpreter(program)) {
+        (NOT_FOUND, Some(interpreter)) => format!("its interpreter {interpreter} is not found"),
+        (NOT_FOUND, None) => "command not found".to_owned(),
         _ => format!("cannot be executed: {}", not_started.error),
     };
     tell(&format!("{}: {reason}", program.to_string_lossy()));
@@ -96,6 +102,19 @@ fn give_up(program: &OsStr, not_started: &NotStarted, recording: Option<Recordin
         recorder.end(ShellEnd { exit_status, exit_reason: ExitReason::Exited });
     }
     ExitCode::from(not_started.status)
+}
+
+/// The interpreter of a script that is there itself, when that one is not: the system says the same of both
+/// (execve(2)).
+fn missing_interpreter(program: &OsStr) -> Option<String> {
+    /// As much of a first line as Linux reads (`BINPRM_BUF_SIZE`).
+    const LINE_BYTES_MAX: u64 = 256;
+    let mut line = Vec::new();
+    let script = File::open(find_program(program)?).ok()?;
+    BufReader::new(script.take(LINE_BYTES_MAX)).read_until(b'\n', &mut line).ok()?;
+    let interpreter = line.strip_prefix(b"#!")?.trim_ascii().split(u8::is_ascii_whitespace).next()?;
+    let is_missing = !interpreter.is_empty() && !Path::new(OsStr::from_bytes(interpreter)).exists();
+    is_missing.then(|| String::from_utf8_lossy(interpreter).into_owned())
 }
 
 impl Recording {
@@ -118,10 +137,13 @@ fn prepare(config: Option<&Path>, run: &Run, key: &str) -> Result<Option<Recordi
             unknown.iter().for_each(|unknown| tell(&format!("{unknown}; it is ignored")));
             Some(settings)
         }
-        Err(failure) if config.is_some() || run.session_buddy != SessionBuddy::default() => {
-            return Err(failure);
-        }
+        Err(failure) if config.is_some() => return Err(failure),
         Err(failure) => {
+            // What was typed is the caller's to mend; what is wrong elsewhere keeps no command from running.
+            run.session_buddy.check_typed()?;
+            if Settings::load_leniently(None, &SessionBuddy::default()).is_ok() {
+                return Err(failure); // without the flags all is well
+            }
             tell(&format!("{failure}; this session is not recorded"));
             None
         }
@@ -145,7 +167,7 @@ fn prepare(config: Option<&Path>, run: &Run, key: &str) -> Result<Option<Recordi
         if !typed.is_empty() {
             return Err(Failure::rejected(&typed));
         }
-        tell(&format!("{}; this session is not recorded", Failure::rejected(&configured)));
+        tell(&format!("{}; this session is not recorded", Failure::configured(&configured)));
         return Ok(None);
     }
     // A component that failed otherwise may be fine in a moment; the recorder finds out.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use shelltrack_sandbox::{Profile, Sandbox};
+use shelltrack_tracker::LocalSession;
+use shelltrack_tracker::session_buddy::SESSIONS_MAX;
 
 use super::{connect, name_of, runtime};
 use crate::args::{List, Show};
@@ -15,6 +17,9 @@ use crate::config::Settings;
 use crate::failure::{Failure, tell};
 use crate::output;
 use crate::session::{Local, Record, merge};
+
+/// Sessions listed when nobody says how many: what a person looks through, ten times over.
+const LIST_LIMIT_DEFAULT: u32 = 1_000;
 
 const LIST_TOOL: &str = "list_sessions";
 const SHOW_TOOL: &str = "show_session";
@@ -25,16 +30,28 @@ pub(crate) fn list(config: Option<&Path>, list: &List) -> Result<ExitCode, Failu
     let sandbox = settings.sandbox(Profile::OneShot)?;
     // First what is here: what is delivered meanwhile is then seen twice rather than never.
     let local = known_here(&settings, &sandbox);
+    let limit = match list.limit.unwrap_or(LIST_LIMIT_DEFAULT) {
+        0 => usize::MAX,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
+    };
+    // One more tells whether there are more; and each of ours may take one of the server's out.
+    let asked_for = limit.saturating_add(1).saturating_add(local.len()).min(SESSIONS_MAX);
     let asked = Question::List(json!({
         "session_type": list.session_type,
         "active": list.active,
-        "limit": list.limit,
+        "limit": asked_for,
     }));
-    let answer = ask(&settings, sandbox, &asked)?;
-    let complete = answer.is_some();
-    let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
-    let mut records = merge(answer.unwrap_or_default(), local, complete);
+    let answer = ask(&settings, Arc::clone(&sandbox), &asked)?;
+    let is_cut_short = answer.as_ref().is_some_and(|records| records.len() >= SESSIONS_MAX);
+    let mut records = join(answer, local, &settings, &sandbox);
     records.retain(|record| record.is_wanted(list.session_type.as_deref(), list.active));
+    // Whoever named a number knows what it does.
+    if is_cut_short || (list.limit.is_none() && records.len() > limit) {
+        let shown = records.len().min(limit);
+        tell(&format!(
+            "these are the newest {shown} sessions, and there are more; see `list-sessions --help`"
+        ));
+    }
     records.truncate(limit);
     if list.json {
         output::print_json(&records)?;
@@ -55,13 +72,13 @@ pub(crate) fn show(config: Option<&Path>, show: &Show) -> Result<ExitCode, Failu
     let settings = Settings::load(config, &show.session_buddy)?;
     let sandbox = settings.sandbox(Profile::OneShot)?;
     let mut local = known_here(&settings, &sandbox);
-    local.retain(|local| local.record.is_meant_by(&show.id));
+    local.retain(|local| [Some(&local.key), local.session_id.as_ref()].contains(&Some(&show.id)));
     // Every server knows its own id; not every one knows ours.
-    let id = local.iter().filter(|local| local.of_this_target).find_map(|l| l.record.session_id.clone());
-    let answer = ask(&settings, sandbox, &Question::Show(id.unwrap_or_else(|| show.id.clone())))?;
-    let found = answer.unwrap_or_default();
-    let complete = !found.is_empty();
-    let Some(record) = merge(found, local, complete).into_iter().next() else {
+    let mut here = local.iter().filter(|local| local.target == settings.target);
+    let id = here.find_map(|local| local.session_id.clone());
+    let asked = Question::Show(id.unwrap_or_else(|| show.id.clone()));
+    let answer = ask(&settings, Arc::clone(&sandbox), &asked)?.filter(|found| !found.is_empty());
+    let Some(record) = join(answer, local, &settings, &sandbox).into_iter().next() else {
         return Err(Failure::Failed(format!("no session has the id {}", show.id)));
     };
     if show.json {
@@ -73,14 +90,28 @@ pub(crate) fn show(config: Option<&Path>, show: &Show) -> Result<ExitCode, Failu
 }
 
 /// Sessions the spool knows. A spool that cannot be read is told; the server's answer still counts.
-fn known_here(settings: &Settings, sandbox: &Arc<Sandbox>) -> Vec<Local> {
+fn known_here(settings: &Settings, sandbox: &Arc<Sandbox>) -> Vec<LocalSession> {
     let sessions = settings.tracker(Arc::clone(sandbox)).and_then(|tracker| tracker.local_sessions());
-    let sessions = sessions.unwrap_or_else(|error| {
+    sessions.unwrap_or_else(|error| {
         tell(&format!("{error}; what waits for delivery is not shown"));
         Vec::new()
-    });
-    let shown = sessions.iter().filter_map(|session| {
+    })
+}
+
+/// What the server has, if it said so, with what is here. Only what will be seen is made ready: thousands of
+/// sessions that the server has as well would cost seconds.
+fn join(
+    answer: Option<Vec<Record>>,
+    local: Vec<LocalSession>,
+    settings: &Settings,
+    sandbox: &Sandbox,
+) -> Vec<Record> {
+    let complete = answer.is_some();
+    let local = local.iter().filter_map(|session| {
         let of_this_target = session.target == settings.target;
+        if session.pending == 0 && (complete || !of_this_target) {
+            return None;
+        }
         match Record::local(session, sandbox, &settings.policy) {
             Ok(record) => Some(Local { record, of_this_target }),
             Err(error) => {
@@ -89,7 +120,8 @@ fn known_here(settings: &Settings, sandbox: &Arc<Sandbox>) -> Vec<Local> {
             }
         }
     });
-    shown.collect()
+    let local = local.collect();
+    merge(answer.unwrap_or_default(), local, complete)
 }
 
 enum Question {

@@ -29,6 +29,7 @@ pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Fai
     let shell_type = start
         .shell_type
         .unwrap_or_else(|| clean_shell_type(&process::name_of(pid), &sandbox, &settings.policy));
+    let is_typed = start.named.component.is_some();
     let context = StartContext {
         component_name: start.named.component.unwrap_or_else(|| settings.component.clone()),
         shell_type,
@@ -36,7 +37,12 @@ pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Fai
         ..surroundings(pid)
     };
     // Before anything is made on disk: a wrong option changes nothing.
-    sandbox.build_start(&context, &settings.policy).map_err(shelltrack_tracker::Error::from)?;
+    if let Err(error) = sandbox.build_start(&context, &settings.policy) {
+        return Err(match error {
+            shelltrack_sandbox::Error::Rejected(violations) if !is_typed => Failure::configured(&violations),
+            error => shelltrack_tracker::Error::from(error).into(),
+        });
+    }
     let tracker = settings.tracker(sandbox)?;
     let session = tracker.start(context)?;
     output::print(&format!("{}\n", session.key()))?;
@@ -45,6 +51,10 @@ pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Fai
 
 /// Records the end.
 pub(crate) fn end(config: Option<&Path>, end: &End) -> Result<ExitCode, Failure> {
+    if end.key.is_empty() {
+        // `shelltrack end "$key"` after a start that was refused, and told so then.
+        return Ok(ExitCode::SUCCESS);
+    }
     if Uuid::try_parse(&end.key).is_err() {
         return Err(Failure::Usage(
             "KEY: must be the key that `shelltrack start` printed, a UUID".to_owned(),

@@ -260,6 +260,7 @@ fn text(report: &Report) -> String {
         ("last delivery", delivered.map_or_else(|| "none yet".to_owned(), |at| format!("{} ago", age(at)))),
         ("open sessions", status.open_sessions.to_string()),
         ("given up", status.dead_letters.to_string()),
+        ("set aside", status.set_aside.to_string()),
         ("not recorded", reasons(status)),
         ("spool", format!("{}, {percent} % full", status.spool.display())),
         ("log", report.log_file.display().to_string()),

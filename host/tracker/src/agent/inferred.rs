@@ -9,23 +9,27 @@ use super::session::OpenSession;
 use crate::Error;
 use crate::spool::{Envelope, Kind, Spool};
 
-/// Puts the end of a session into the spool unless it is over already. `at_us`: the last moment at
-/// which the shell is known to have lived, in microseconds since 1970. `false` when nothing was to do.
-pub(super) fn accept_end(
-    spool: &Spool,
-    sandbox: &Sandbox,
-    key: Uuid,
-    reason: ExitReason,
-    at_us: u64,
-) -> Result<bool, Error> {
-    if spool.event_path(key, Kind::End).exists() {
-        return Ok(false);
+/// A shell that is gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone {
+    /// Its session.
+    pub(super) key: Uuid,
+    /// What became of it, as far as that is known.
+    pub(super) reason: ExitReason,
+    /// The last moment at which it is known to have lived, microseconds since 1970.
+    pub(super) at_us: u64,
+}
+
+/// The end of a session; `None` when it is over already, or on its way to be.
+pub(super) fn end_of(spool: &Spool, sandbox: &Sandbox, gone: Gone) -> Result<Option<Envelope>, Error> {
+    let has = |kind| spool.event_path(gone.key, kind).exists();
+    if has(Kind::End) || has(Kind::Gone) {
+        return Ok(None);
     }
-    let session = OpenSession::recover(spool, key).map_err(|error| spool.refusal(&error.to_string()))?;
-    let Some(session) = session.filter(OpenSession::is_open) else { return Ok(false) };
-    let prepared = build_end(sandbox, &session, reason, at_us)?;
-    spool.accept(&Envelope::new(key, prepared, None), Kind::Gone)?;
-    Ok(true)
+    let session = OpenSession::recover(spool, gone.key).map_err(|error| spool.refusal(&error.to_string()))?;
+    let Some(session) = session.filter(OpenSession::is_open) else { return Ok(None) };
+    let prepared = build_end(sandbox, &session, gone.reason, gone.at_us)?;
+    Ok(Some(Envelope::new(gone.key, prepared, None)))
 }
 
 fn build_end(

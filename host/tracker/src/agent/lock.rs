@@ -27,6 +27,10 @@ use crate::fault::Part;
 use crate::process::ProcessId;
 use crate::spool::{Spool, remove};
 
+/// Held by the agent.
+const AGENT: &str = "agent.lock";
+/// Held by the newcomer that waits.
+const NEXT: &str = "next.lock";
 /// How long a newcomer waits for an agent that says it is ending. Longer than any delivery takes
 /// that it may still be in the middle of.
 const WAIT: Duration = Duration::from_secs(60);
@@ -143,7 +147,7 @@ fn build() -> i64 {
 pub(super) fn acquire(spool: &Spool, stays: bool) -> io::Result<Option<File>> {
     let deadline = Instant::now() + WAIT;
     loop {
-        match try_lock(spool, "next.lock")? {
+        match try_lock(spool, NEXT)? {
             Some(_next) => {
                 if let Some(lock) = await_place(spool, stays, deadline)? {
                     return Ok(Some(lock));
@@ -168,7 +172,7 @@ pub(super) fn acquire(spool: &Spool, stays: bool) -> io::Result<Option<File>> {
 fn await_place(spool: &Spool, stays: bool, deadline: Instant) -> io::Result<Option<File>> {
     let mut asked = None;
     loop {
-        if let Some(lock) = try_lock(spool, "agent.lock")? {
+        if let Some(lock) = try_lock(spool, AGENT)? {
             return Ok(Some(lock));
         }
         if let Some(agent) = Presence::current(spool) {
@@ -185,6 +189,33 @@ fn await_place(spool: &Spool, stays: bool, deadline: Instant) -> io::Result<Opti
     }
 }
 
+/// The lock an agent holds, to be found again: a spool may be removed and made anew under its feet, and then
+/// the agent that holds the lock of the old one is nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+impl Place {
+    /// Of the lock that is held.
+    pub(super) fn of(spool: &Spool, lock: &File) -> io::Result<Self> {
+        Ok(Self { path: lock_path(spool, AGENT), file: identity(&lock.metadata()?) })
+    }
+
+    /// Whether newcomers find the lock that is held. Where that cannot be told it is so.
+    pub(super) fn is_held(&self) -> bool {
+        match fs::metadata(&self.path) {
+            Ok(found) => identity(&found) == self.file,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
+    }
+}
+
+fn identity(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
 /// Sleeps until it is time for another look.
 fn look_again(deadline: Instant) -> io::Result<()> {
     if Instant::now() > deadline {
@@ -196,16 +227,20 @@ fn look_again(deadline: Instant) -> io::Result<()> {
 
 /// Takes the agent's place if it is free, and waits for nothing.
 pub(super) fn try_agent(spool: &Spool) -> io::Result<Option<File>> {
-    try_lock(spool, "agent.lock")
+    try_lock(spool, AGENT)
 }
 
 /// Whether a newcomer waits for the agent's place.
 pub(super) fn is_awaited(spool: &Spool) -> io::Result<bool> {
-    Ok(try_lock(spool, "next.lock")?.is_none())
+    Ok(try_lock(spool, NEXT)?.is_none())
+}
+
+fn lock_path(spool: &Spool, name: &str) -> PathBuf {
+    spool.root().join(name)
 }
 
 fn try_lock(spool: &Spool, name: &str) -> io::Result<Option<File>> {
-    let path = spool.root().join(name);
+    let path = lock_path(spool, name);
     let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = open().or_else(|error| match error.kind() {
         // Somebody took the permissions away: it is ours, and without it nothing is ever delivered.
@@ -243,7 +278,7 @@ mod tests {
         let held = acquire(&spool, false).unwrap().unwrap();
         let other = spool.clone();
         let newcomer = std::thread::spawn(move || acquire(&other, false).unwrap().is_some());
-        while try_lock(&spool, "next.lock").unwrap().is_some() {
+        while try_lock(&spool, NEXT).unwrap().is_some() {
             std::thread::yield_now();
         }
         // One newcomer is enough: a second one goes at once.
@@ -300,6 +335,20 @@ mod tests {
     fn an_agent_that_started_itself_gives_way_to_one_that_stays_however_new_it_is() {
         assert!(agent("99.0.0", i64::MAX, false).gives_way(true));
         assert!(!agent("99.0.0", i64::MAX, false).gives_way(false));
+    }
+
+    #[test]
+    fn the_lock_of_a_spool_that_was_made_anew_is_not_the_one_that_is_held() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path()).unwrap();
+        let lock = acquire(&spool, false).unwrap().unwrap();
+        let place = Place::of(&spool, &lock).unwrap();
+        assert!(place.is_held());
+        fs::remove_dir_all(spool.root()).unwrap();
+        assert!(!place.is_held());
+        let spool = Spool::open(home.path()).unwrap();
+        let _newcomer = acquire(&spool, false).unwrap().unwrap();
+        assert!(!place.is_held());
     }
 
     #[test]

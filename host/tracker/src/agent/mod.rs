@@ -42,7 +42,6 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use shelltrack_sandbox::Sandbox;
-use shelltrack_sandbox::types::ExitReason;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use uuid::Uuid;
@@ -56,6 +55,7 @@ use crate::metrics::Counting;
 use crate::session_buddy::Embedded;
 use crate::spool::{Kind, Spool};
 use crate::{Error, Tuning};
+use inferred::Gone;
 use keeper::Keeper;
 
 /// How long a server may take a session for alive that it heard nothing more of. Renewed three times as
@@ -116,6 +116,8 @@ struct Shared {
     visiting: bool,
     /// Held by everyone who visits another spool.
     visits: Rc<()>,
+    /// The lock that is held; a story in a test has none.
+    place: Option<lock::Place>,
 }
 
 /// What the keeper is told by the others.
@@ -128,9 +130,8 @@ enum Note {
     Finished(Uuid, Kind),
     /// A session is buried.
     Forget(Uuid),
-    /// A shell is gone, for that reason and since then (microseconds since 1970), and has had time to
-    /// announce its end.
-    Vanished(Uuid, ExitReason, u64),
+    /// A shell is gone, and has had time to announce its end.
+    Vanished(Gone),
     /// A server gave a session its id.
     Tracked(Uuid, Box<str>),
 }
@@ -160,6 +161,7 @@ impl Shared {
         notes: UnboundedSender<Note>,
         visiting: bool,
         visits: Rc<()>,
+        place: Option<lock::Place>,
     ) -> Self {
         Self {
             sandbox: options.sandbox.clone(),
@@ -173,6 +175,7 @@ impl Shared {
             notes,
             visiting,
             visits,
+            place,
         }
     }
 
@@ -186,6 +189,11 @@ impl Shared {
         if !self.visiting {
             (self.observer)(moment);
         }
+    }
+
+    /// Whether the spool is the one that this agent has the lock of.
+    fn is_ours(&self) -> bool {
+        self.place.as_ref().is_none_or(lock::Place::is_held)
     }
 
     fn finished(&self, key: Uuid, kind: Kind) {
@@ -254,16 +262,22 @@ pub fn run(options: Options) -> Result<(), Error> {
     let Some(lock) = lock::acquire(&spool, options.stays).map_err(unusable)? else { return Ok(()) };
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unusable)?;
-    let served = LocalSet::new().block_on(&runtime, serve(&spool, &options, last_seen));
+    let place = lock::Place::of(&spool, &lock).map_err(unusable)?;
+    let served = LocalSet::new().block_on(&runtime, serve(&spool, &options, last_seen, Some(place)));
     release(&spool, lock);
     served.map_err(unusable)
 }
 
-async fn serve(spool: &Spool, options: &Options, last_seen: Option<Presence>) -> io::Result<()> {
+async fn serve(
+    spool: &Spool,
+    options: &Options,
+    last_seen: Option<Presence>,
+    place: Option<lock::Place>,
+) -> io::Result<()> {
     let (notes, inbox) = unbounded_channel();
     let visits = Rc::new(());
     let others = visits::go_round(spool.root(), options, Rc::downgrade(&visits));
-    let shared = Shared::new(spool.clone(), options, notes, false, visits);
+    let shared = Shared::new(spool.clone(), options, notes, false, visits, place);
     let keeper = Keeper::new(Rc::new(shared), inbox, last_seen.map(|presence| presence.seen_ms));
     tokio::select! {
         served = keeper.serve() => served,
@@ -280,7 +294,10 @@ fn raise_descriptor_limit() {
 }
 
 fn release(spool: &Spool, lock: File) {
-    if let Err(error) = Presence::withdraw(spool) {
+    // What lies there now may be another agent's.
+    if lock::Place::of(spool, &lock).is_ok_and(|place| place.is_held())
+        && let Err(error) = Presence::withdraw(spool)
+    {
         tracing::warn!(%error, "agent.json stays behind; its process is gone, so nobody relies on it");
     }
     drop(lock);

@@ -35,8 +35,6 @@ pub(crate) struct OpenSession {
     pub(crate) session_id: Option<String>,
     /// When the inferred end was delivered, microseconds since 1970.
     pub(crate) inferred_end_us: Option<u64>,
-    /// The announced end is delivered: only cleaning up is left.
-    pub(crate) done: bool,
 }
 
 impl OpenSession {
@@ -51,7 +49,6 @@ impl OpenSession {
             wire: envelope.wire.clone(),
             session_id: None,
             inferred_end_us: None,
-            done: false,
         }
     }
 
@@ -86,7 +83,8 @@ impl OpenSession {
             return Ok(None);
         };
         let session = Self::from_start(&start, &opened);
-        session.save(spool)?;
+        // As long as nothing else is known, the start says all of it, and is durable itself.
+        spool.replace_json_lightly(&spool.open_path(key), &session, Part::Session)?;
         Ok(Some(session))
     }
 
@@ -95,21 +93,27 @@ impl OpenSession {
         spool.replace_json(&spool.open_path(self.key), self, Part::Session)
     }
 
+    /// As [`Self::save`], for several; gives what became of each.
+    pub(crate) fn save_all(spool: &Spool, sessions: &[&Self]) -> Vec<io::Result<()>> {
+        let files: Vec<_> = sessions.iter().map(|session| (spool.open_path(session.key), *session)).collect();
+        spool.replace_all_json(&files, Part::Session)
+    }
+
     /// Whether its shell is to be watched.
     pub(crate) fn is_open(&self) -> bool {
-        !self.done && self.inferred_end_us.is_none()
+        self.inferred_end_us.is_none()
     }
 
     /// Whether nothing more is to be remembered.
     pub(crate) fn is_forgettable(&self, now_us: u64) -> bool {
-        self.done || self.inferred_end_us.is_some_and(|at| now_us.saturating_sub(at) > KEEP_INFERRED_US)
+        self.inferred_end_us.is_some_and(|at| now_us.saturating_sub(at) > KEEP_INFERRED_US)
     }
 
-    /// Removes what is left of it. The event files go first: as long as they are there, so is this.
+    /// Removes what is left of a session that is over. Whoever is killed in between leaves something that
+    /// says so: an end alone is that of a session that is over, whereas what is known of one without its end
+    /// would seem to be open. So nothing has to be noted before.
     pub(crate) fn forget(&self, spool: &Spool) -> io::Result<()> {
-        for kind in Kind::ALL {
-            remove(&spool.event_path(self.key, kind), Part::Event)?;
-        }
-        remove(&spool.open_path(self.key), Part::Session)
+        remove(&spool.open_path(self.key), Part::Session)?;
+        Kind::ALL.into_iter().try_for_each(|kind| remove(&spool.event_path(self.key, kind), Part::Event))
     }
 }

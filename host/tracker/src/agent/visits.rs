@@ -53,7 +53,8 @@ fn visit(root: PathBuf, options: &Options, visits: &Weak<()>) -> Result<(), Erro
     let Some(lock) = lock::try_agent(&spool).map_err(unusable)? else { return Ok(()) };
     let last_seen = Presence::last(&spool).map(|presence| presence.seen_ms);
     let (notes, inbox) = unbounded_channel();
-    let shared = Rc::new(Shared::new(spool, options, notes, true, Rc::new(())));
+    let place = lock::Place::of(&spool, &lock).map_err(unusable)?;
+    let shared = Rc::new(Shared::new(spool, options, notes, true, Rc::new(()), Some(place)));
     spawn_local(async move {
         if let Err(error) = Keeper::new(shared, inbox, last_seen).serve().await {
             tracing::warn!(%error, "a visit to a spool beside this one ended");

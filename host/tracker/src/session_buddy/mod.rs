@@ -38,15 +38,17 @@ use connect::{Link, Service};
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Most pages of tools asked for at connect; a server that always has another one must end too.
 const TOOL_PAGES_MAX: usize = 32;
-/// Most sessions asked for when no limit is given: what a person looks through, ten times over.
-const SESSIONS_MAX: usize = 10_000;
+/// Most sessions asked for: some 100 MB.
+pub const SESSIONS_MAX: usize = 100_000;
+/// Most sessions asked for at once, as the tool's schema has it.
+const PAGE_SESSIONS_MAX: usize = 1_000;
 /// Most tools remembered. The Python Session-Buddy has 199.
 const TOOLS_MAX: usize = 4096;
 /// Longest tool name remembered, in bytes; clients commonly reject names over 64 characters.
 const TOOL_NAME_BYTES_MAX: usize = 128;
 /// Most sessions whose lease is renewed by one call, as the tool's schema has it.
 const LEASES_PER_CALL_MAX: usize = 1_000;
-/// How long a connection may take to say goodbye, such as to end its session at an HTTP server.
+/// How long a connection may take to end, as a session at an HTTP server has to.
 const CLOSE_BUDGET: Duration = Duration::from_secs(2);
 
 const TRACK_START: &str = "track_session_start";
@@ -127,6 +129,11 @@ impl Offers {
         } else {
             ""
         }
+    }
+
+    /// Whether it stores an event that comes twice once: our own server's promise; no other has leases.
+    pub(crate) fn knows_events_again(&self) -> bool {
+        SessionBuddy::renews(&self.tools)
     }
 
     /// Whether it can be asked for its sessions.
@@ -274,16 +281,12 @@ impl SessionBuddy {
     pub async fn list_sessions(&self, arguments: Value) -> Result<Vec<Value>, CallError> {
         let mut arguments = match arguments {
             Value::Object(arguments) => arguments,
-            _ => {
-                return Err(CallError::new(
-                    Outcome::Refused,
-                    "the arguments of list_sessions are no JSON object",
-                ));
-            }
+            _ => return Err(CallError::new(Outcome::Refused, "the arguments are no JSON object")),
         };
         let wanted =
             arguments.get("limit").and_then(Value::as_u64).and_then(|limit| usize::try_from(limit).ok());
         let wanted = wanted.unwrap_or(SESSIONS_MAX).min(SESSIONS_MAX);
+        arguments.insert("limit".to_owned(), Value::from(wanted.min(PAGE_SESSIONS_MAX)));
         let mut records = Vec::new();
         loop {
             let page = answer::records(&self.call(LIST_SESSIONS, arguments.clone()).await?)?;

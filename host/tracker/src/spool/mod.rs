@@ -117,16 +117,52 @@ impl Spool {
         }
     }
 
+    /// Accepts events of this agent's own making, all of them durable when it returns; gives what became of
+    /// each. One that is there already is replaced.
+    pub(crate) fn accept_all(&self, envelopes: &[Envelope], kind: Kind) -> Vec<io::Result<()>> {
+        let files: Vec<_> =
+            envelopes.iter().map(|envelope| (self.event_path(envelope.key, kind), envelope)).collect();
+        self.replace_all_json(&files, Part::Event)
+    }
+
     /// Replaces a state file atomically and durably.
     pub(crate) fn replace_json(&self, path: &Path, value: &impl Serialize, part: Part) -> io::Result<()> {
         self.write_json(path, value, true, part)
     }
 
+    /// Replaces state files of one directory, each atomically, all of them durably; gives what became of each.
+    pub(crate) fn replace_all_json(
+        &self,
+        values: &[(PathBuf, &impl Serialize)],
+        part: Part,
+    ) -> Vec<io::Result<()>> {
+        let files: Result<Vec<_>, io::Error> =
+            values.iter().map(|(path, value)| Ok((self.tmp(), path.clone(), line(value)?))).collect();
+        match files {
+            Ok(files) => file::replace_all_durably(&files, part),
+            // What is kept here are plain records: JSON has a place for all of them, or for none.
+            Err(error) => values.iter().map(|_| Err(io::Error::other(error.to_string()))).collect(),
+        }
+    }
+
+    /// Replaces a state file atomically; power loss may leave it empty, so that it is for what can be made
+    /// anew.
+    pub(crate) fn replace_json_lightly(
+        &self,
+        path: &Path,
+        value: &impl Serialize,
+        part: Part,
+    ) -> io::Result<()> {
+        file::write_lightly(&self.tmp(), path, &line(value)?, part)
+    }
+
     fn write_json(&self, path: &Path, value: &impl Serialize, replace: bool, part: Part) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(value)?;
-        bytes.push(b'\n');
-        let tmp = self.root.join("tmp").join(Uuid::new_v4().to_string());
-        file::write_durably(&tmp, path, &bytes, replace, part)
+        file::write_durably(&self.tmp(), path, &line(value)?, replace, part)
+    }
+
+    /// A name to write to before a file gets its own.
+    fn tmp(&self) -> PathBuf {
+        self.root.join("tmp").join(Uuid::new_v4().to_string())
     }
 
     /// Reads a JSON file of the spool; `None` when there is none.
@@ -218,7 +254,7 @@ impl Spool {
 
     /// Publishes how full the spool is, for shells that must not read the directory.
     pub(crate) fn publish_fill(&self, fill: Fill) -> io::Result<()> {
-        self.replace_json(&self.root.join("fill.json"), &fill, Part::Mark)
+        self.replace_json_lightly(&self.root.join("fill.json"), &fill, Part::Mark)
     }
 
     /// Refuses a start when the spool is full.
@@ -233,6 +269,12 @@ impl Spool {
     pub(crate) fn refusal(&self, reason: &str) -> Error {
         Error::Spool { path: self.root.clone(), reason: reason.to_owned() }
     }
+}
+
+fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 /// Makes the directory of spools. Whoever owns the place it lies in must be us or root: otherwise

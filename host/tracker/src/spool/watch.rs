@@ -13,16 +13,18 @@ pub(crate) enum Seen {
     Arrived(Uuid, Kind),
     /// An event is gone.
     Left,
-    /// The system lost track: look for yourself.
+    /// The system lost track, or the directory is gone: look for yourself.
     LostTrack,
 }
 
 /// Tells `report` from a thread of its own for as long as the watcher is kept. `None` where the
 /// system has no notifications to give (a limit is reached, an odd file system).
 pub(crate) fn watch_new(spool: &Spool, report: impl Fn(Seen) + Send + 'static) -> Option<RecommendedWatcher> {
+    let directory = spool.new_dir();
     let handler = move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return report(Seen::LostTrack) };
-        if event.need_rescan() {
+        let is_gone = event.kind.is_remove() && event.paths.contains(&directory);
+        if event.need_rescan() || is_gone {
             report(Seen::LostTrack);
         }
         if event.kind.is_remove() {

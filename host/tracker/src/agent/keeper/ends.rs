@@ -2,6 +2,7 @@
 //! so.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use shelltrack_sandbox::types::ExitReason;
 use tokio::task::spawn_local;
 use uuid::Uuid;
 
-use super::super::{LEASE, Note, Order, inferred};
+use super::super::inferred::{self, Gone};
+use super::super::{LEASE, Note, Order};
 use super::Keeper;
 use crate::Target;
 use crate::clock::now_us;
@@ -25,30 +27,46 @@ pub(super) const RENEW_EVERY: Duration = Duration::from_secs(LEASE.as_secs() / 3
 impl Keeper {
     /// The shell ended just now.
     pub(super) fn is_gone(&mut self, key: Uuid) {
-        self.infer_later(key, ExitReason::Vanished, now_us(), GRACE);
+        self.infer_later(Gone { key, reason: ExitReason::Vanished, at_us: now_us() }, GRACE);
     }
 
-    fn infer_later(&mut self, key: Uuid, reason: ExitReason, at_us: u64, wait: Duration) {
-        self.sessions.await_last_words(key);
+    fn infer_later(&mut self, gone: Gone, wait: Duration) {
+        self.sessions.await_last_words(gone.key);
         let shared = self.shared.clone();
         spawn_local(async move {
             tokio::time::sleep(wait).await;
-            shared.note(Note::Vanished(key, reason, at_us));
+            shared.note(Note::Vanished(gone));
         });
     }
 
-    /// Queues the end that a shell did not announce, unless it did after all. `at_us`: the last moment at
-    /// which it is known to have lived, microseconds since 1970.
-    pub(super) fn infer_end(&mut self, key: Uuid, reason: ExitReason, at_us: u64) {
-        match inferred::accept_end(&self.shared.spool, &self.shared.sandbox, key, reason, at_us) {
-            Ok(true) => self.see(key, Kind::Gone),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, %key, "the end of a vanished shell is not recorded yet");
-                return self.infer_later(key, reason, at_us, STORE_AGAIN);
+    /// Queues the ends that shells did not announce, unless they did after all. A thousand may vanish at
+    /// once, as with a terminal or a machine: the disk is waited for once for many.
+    pub(super) fn infer_ends(&mut self, gone: &[Gone]) {
+        let (mut ends, mut of) = (Vec::new(), Vec::new());
+        for gone in gone {
+            match inferred::end_of(&self.shared.spool, &self.shared.sandbox, *gone) {
+                Ok(Some(end)) => {
+                    ends.push(end);
+                    of.push(*gone);
+                }
+                Ok(None) => self.sessions.unwatch(gone.key),
+                Err(error) => self.not_recorded_yet(*gone, &error),
             }
         }
-        self.sessions.unwatch(key);
+        for (gone, kept) in of.into_iter().zip(self.shared.spool.accept_all(&ends, Kind::Gone)) {
+            match kept {
+                Ok(()) => {
+                    self.see(gone.key, Kind::Gone);
+                    self.sessions.unwatch(gone.key);
+                }
+                Err(error) => self.not_recorded_yet(gone, &error),
+            }
+        }
+    }
+
+    fn not_recorded_yet(&mut self, gone: Gone, error: &dyn Display) {
+        tracing::error!(%error, key = %gone.key, "the end of a vanished shell is not recorded yet");
+        self.infer_later(gone, STORE_AGAIN);
     }
 
     /// Has the servers told which sessions live.

@@ -39,6 +39,10 @@ const LINGER: Duration = Duration::from_secs(1);
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 /// How often the agent says that it is still there: the precision of an end nobody witnessed.
 const SAY_SO: Duration = Duration::from_secs(30);
+/// News that are taken at once: some hundred milliseconds of work on a slow disk.
+const NEWS_MAX: usize = 128;
+/// How often sessions are looked for that are to be forgotten: that takes reading all of them.
+const FORGET: Duration = Duration::from_secs(3_600);
 /// Looks at a file that cannot be read, though it is not at fault as far as can be told, before it is
 /// set aside: a minute, in which a disk may recover.
 const UNREADABLE_LOOKS_MAX: u32 = 12;
@@ -57,6 +61,7 @@ pub(super) struct Keeper {
     last_seen_ms: Option<u64>,
     published: Fill,
     announced: Option<Instant>,
+    forgot: Instant,
 }
 
 impl Keeper {
@@ -73,6 +78,7 @@ impl Keeper {
             unreadable: HashMap::new(),
             last_seen_ms,
             announced: None,
+            forgot: Instant::now(),
         }
     }
 
@@ -97,8 +103,11 @@ impl Keeper {
         let mut renew = interval(ends::RENEW_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut busy = Instant::now();
+        let (mut busy, mut news) = (Instant::now(), Vec::new());
         loop {
+            if !self.shared.is_ours() {
+                return self.is_nobody();
+            }
             self.publish_fill();
             if !self.is_idle() {
                 busy = Instant::now();
@@ -113,7 +122,7 @@ impl Keeper {
                 key = self.sessions.next_gone() => self.is_gone(key),
                 _ = renew.tick() => self.renew(),
                 _ = tick.tick() => if self.tick()? { break },
-                note = self.inbox.recv() => if let Some(note) = note { self.take(note) },
+                _ = self.inbox.recv_many(&mut news, NEWS_MAX) => self.take(&mut news),
                 () = sleep_until(busy + LINGER), if self.is_idle() && !self.shared.stays => {
                     if self.may_leave() { break }
                     busy = Instant::now();
@@ -122,6 +131,14 @@ impl Keeper {
         }
         self.leave().await;
         Ok(())
+    }
+
+    /// The spool was removed, and perhaps made anew: what lies there now is for another agent, so nothing of
+    /// it is touched any more. Whoever has this one started again by a manager is to do so.
+    fn is_nobody(&self) -> io::Result<()> {
+        let told = "the spool was removed under the agent";
+        tracing::warn!("{told}");
+        if self.shared.stays { Err(io::Error::other(told)) } else { Ok(()) }
     }
 
     fn is_idle(&self) -> bool {
@@ -140,6 +157,10 @@ impl Keeper {
             self.announce();
             self.tidy();
             self.let_targets_go();
+        }
+        if self.forgot.elapsed() >= FORGET {
+            self.forgot = Instant::now();
+            self.forget_old();
         }
         Ok(false)
     }
@@ -161,15 +182,19 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, note: Note) {
-        match note {
-            Note::Arrived(key, kind) => self.see(key, kind),
-            Note::LookAround => self.look_around(),
-            Note::Finished(key, kind) => self.finished(key, kind),
-            Note::Forget(key) => self.sessions.forget(key),
-            Note::Vanished(key, reason, at_us) => self.infer_end(key, reason, at_us),
-            Note::Tracked(key, session_id) => self.sessions.set_session_id(key, session_id),
+    fn take(&mut self, news: &mut Vec<Note>) {
+        let mut gone = Vec::new();
+        for note in news.drain(..) {
+            match note {
+                Note::Arrived(key, kind) => self.see(key, kind),
+                Note::LookAround => self.look_around(),
+                Note::Finished(key, kind) => self.finished(key, kind),
+                Note::Forget(key) => self.sessions.forget(key),
+                Note::Vanished(shell) => gone.push(shell),
+                Note::Tracked(key, session_id) => self.sessions.set_session_id(key, session_id),
+            }
         }
+        self.infer_ends(&gone);
     }
 
     /// Reads the whole of `new/`: starts first, so that no end is met without its start.
@@ -184,7 +209,7 @@ impl Keeper {
     }
 
     /// Takes note of a file in `new/`.
-    fn see(&mut self, key: Uuid, kind: Kind) {
+    pub(super) fn see(&mut self, key: Uuid, kind: Kind) {
         if self.waiting.contains_key(&(key, kind)) {
             return;
         }

@@ -3,6 +3,7 @@
 use shelltrack_sandbox::types::ExitReason;
 
 use super::super::OpenSession;
+use super::super::inferred::Gone;
 use super::Keeper;
 use crate::clock::now_us;
 use crate::spool::Kind;
@@ -16,34 +17,53 @@ impl Keeper {
         };
         // Looking for it reads all processes: once is enough.
         let gone = self.shared.visiting && !keys.is_empty() && self.shared.spool.is_of_a_gone_namespace();
+        let mut vanished = Vec::new();
         for key in keys {
             match OpenSession::recover(&self.shared.spool, key) {
-                Ok(Some(session)) => self.resume(&session, gone),
+                Ok(Some(session)) => vanished.extend(self.resume(&session, gone)),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, %key, "the session's state cannot be read"),
             }
         }
+        self.infer_ends(&vanished);
     }
 
-    fn resume(&mut self, session: &OpenSession, namespace_is_gone: bool) {
-        // An end that was accepted after one was inferred is still to be delivered, however late.
-        let end_waits = !session.done && self.shared.spool.event_path(session.key, Kind::End).exists();
-        if session.is_forgettable(now_us()) && !end_waits {
-            if let Err(error) = session.forget(&self.shared.spool) {
-                tracing::error!(%error, "an ended session could not be forgotten");
-            }
-            return;
+    /// Takes a session to mind; gives it back when its shell is gone.
+    fn resume(&mut self, session: &OpenSession, namespace_is_gone: bool) -> Option<Gone> {
+        if self.forget_if_old(session) {
+            return None;
         }
         if !session.is_open() || self.may_live(session, namespace_is_gone) {
-            return self.keep(session);
+            self.keep(session);
+            return None;
         }
         // Nobody saw it end: the last moment at which it is known to have lived is the best guess.
-        let seen_us = self.last_seen_ms.unwrap_or(0).saturating_mul(1_000).max(session.accepted_us);
+        let at_us = self.last_seen_ms.unwrap_or(0).saturating_mul(1_000).max(session.accepted_us);
         let reason =
             if session.process.is_of_an_earlier_boot() { ExitReason::Rebooted } else { ExitReason::Vanished };
         let target = self.target(&session.target);
         self.sessions.keep(session, target, false);
-        self.infer_end(session.key, reason, seen_us);
+        Some(Gone { key: session.key, reason, at_us })
+    }
+
+    /// Forgets sessions whose end was inferred so long ago that nobody will announce it any more. An agent
+    /// may stay for months while such sessions come and go.
+    pub(super) fn forget_old(&self) {
+        for key in self.shared.spool.open_keys().unwrap_or_default() {
+            if let Ok(Some(session)) = OpenSession::load(&self.shared.spool, key) {
+                self.forget_if_old(&session);
+            }
+        }
+    }
+
+    /// An end that was accepted after one was inferred is still to be delivered, however late.
+    fn forget_if_old(&self, session: &OpenSession) -> bool {
+        let spool = &self.shared.spool;
+        let is_old = session.is_forgettable(now_us()) && !spool.event_path(session.key, Kind::End).exists();
+        if is_old && let Err(error) = session.forget(spool) {
+            tracing::error!(%error, "an ended session could not be forgotten");
+        }
+        is_old
     }
 
     /// Whether the shell may still be there. A visitor knows nothing of the pids in another namespace:

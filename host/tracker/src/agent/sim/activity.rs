@@ -67,6 +67,54 @@ fn a_renewal_that_fails_counts_once_an_interval_and_delays_no_event() {
 }
 
 #[test]
+fn a_recovery_that_only_leases_tell_of_leaves_no_stale_error() {
+    let world = World::new();
+    world.buddy.offer(&TOOLS);
+    let key = world.start();
+    let seen = || crate::status::TargetStatus::load(&world.spool, &World::target("one"));
+    world.play(async || {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        world.network.set_down("one", true);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(seen().last_error.is_some(), "{:?}", seen());
+        world.network.set_down("one", false);
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        let now = seen();
+        assert_eq!((now.last_error, now.retry_at_ms, now.unreachable_since_ms), (None, None, None));
+        world.end(key);
+    });
+    world.check_complete(&[key]);
+}
+
+#[test]
+fn what_waits_for_a_server_that_knows_events_again_goes_side_by_side_and_in_order_within_a_session() {
+    let world = World::new();
+    world.buddy.offer(&TOOLS);
+    let keys = world.sessions(150);
+    world.drain();
+    world.check_complete(&keys);
+    assert_eq!(world.network.connections(), 1);
+    assert_eq!(world.buddy.calls("track_session_start").len(), 150, "none twice");
+    assert_eq!(world.buddy.calls("track_session_end").len(), 150, "none twice");
+}
+
+#[test]
+fn of_many_under_way_those_that_are_refused_or_not_answered_hold_up_nobody() {
+    let world = World::new();
+    world.buddy.offer(&TOOLS);
+    let keys = world.sessions(40);
+    // The first one opens the way; of those after it some go wrong.
+    let trouble =
+        [Answer::StatusError("no"), Answer::Silence, Answer::StoredInSilence, Answer::ToolError("boom")];
+    world.buddy.answer_next([Answer::Good, Answer::Good].into_iter().chain(trouble));
+    world.drain();
+    let refused: Vec<_> = keys.iter().filter(|key| world.buddy.stored(**key).is_empty()).collect();
+    assert_eq!(refused.len(), 1, "the one that was refused");
+    assert_eq!(world.names("dead").len(), 2, "its start and its end");
+    keys.iter().filter(|key| !refused.contains(key)).for_each(|key| world.buddy.check_stored_once(*key));
+}
+
+#[test]
 fn a_refused_renewal_is_no_failure_of_the_server() {
     let world = World::new();
     world.buddy.offer(&TOOLS);

@@ -63,6 +63,22 @@ fn an_announced_end_is_delivered_though_its_session_was_given_up_days_ago() {
 }
 
 #[test]
+fn an_agent_that_stays_forgets_those_whose_end_nobody_will_announce_any_more() {
+    let world = World::new();
+    let stays = world.start();
+    let gone = world.start_for(World::target("one"), gone());
+    world.play(async || {
+        tokio::time::sleep(Duration::from_secs(23 * 3_600)).await;
+        assert_eq!(world.names("open").len(), 2, "a late end would still be taken");
+        tokio::time::sleep(Duration::from_secs(3 * 3_600)).await;
+        assert_eq!(world.names("open"), [format!("{stays}.json")]);
+        world.end(stays);
+    });
+    assert_eq!(world.buddy.stored(gone), ["start", "end vanished"]);
+    world.check_complete(&[stays]);
+}
+
+#[test]
 fn last_words_within_the_grace_leave_nothing_to_infer() {
     let world = World::new();
     let key = world.start_for(World::target("one"), gone());

@@ -169,7 +169,7 @@ impl World {
     /// An agent of this world. `last_seen_ms`: when the one before it was last there.
     async fn agent(&self, last_seen_ms: Option<u64>) -> std::io::Result<()> {
         let (notes, inbox) = unbounded_channel();
-        let shared = Shared::new(self.spool.clone(), &self.options(), notes, false, Rc::new(()));
+        let shared = Shared::new(self.spool.clone(), &self.options(), notes, false, Rc::new(()), None);
         Keeper::new(Rc::new(shared), inbox, last_seen_ms).serve().await
     }
 
@@ -242,7 +242,7 @@ impl World {
     fn visit(&self, theirs: &Spool) {
         self.run(async {
             let (notes, inbox) = unbounded_channel();
-            let shared = Shared::new(theirs.clone(), &self.options(), notes, true, Rc::new(()));
+            let shared = Shared::new(theirs.clone(), &self.options(), notes, true, Rc::new(()), None);
             Keeper::new(Rc::new(shared), inbox, None).serve().await.unwrap();
         });
     }

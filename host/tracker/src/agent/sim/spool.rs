@@ -1,9 +1,12 @@
 //! What an agent does with a spool that somebody else had their hands on.
 
 use std::fs;
+use std::rc::Rc;
 
 use serde_json::Value;
 
+use super::super::Shared;
+use super::super::keeper::Keeper;
 use super::World;
 use crate::process::ProcessId;
 use crate::spool::Kind;
@@ -121,6 +124,24 @@ fn a_start_without_a_target_is_a_dead_letter() {
     world.spool.accept(&start, Kind::Start).unwrap();
     world.drain();
     assert!(world.reason(key, Kind::Start).contains("without a target"));
+}
+
+#[test]
+fn an_end_waits_for_a_start_that_cannot_be_read_for_now() {
+    let world = World::new();
+    let key = world.start();
+    world.end(key);
+    let path = world.spool.event_path(key, Kind::Start);
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    // The end is met first, as by a notification, and nobody has judged the start yet.
+    let (notes, inbox) = tokio::sync::mpsc::unbounded_channel();
+    let shared = Shared::new(world.spool.clone(), &world.options(), notes, false, Rc::new(()), None);
+    Keeper::new(Rc::new(shared), inbox, None).see(key, Kind::End);
+    assert_eq!((world.names("new").len(), world.names("dead").len()), (2, 0), "both are still there");
+    fs::write(&path, whole).unwrap();
+    world.drain();
+    world.check_complete(&[key]);
 }
 
 #[test]

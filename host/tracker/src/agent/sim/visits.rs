@@ -32,7 +32,7 @@ fn an_agent_that_stays_finds_what_waits_beside_it_also_when_that_came_later() {
     };
     world.run(async {
         tokio::select! {
-            served = serve(&world.spool, &options, None) => panic!("it stays, and not: {served:?}"),
+            served = serve(&world.spool, &options, None, None) => panic!("it stays, and not: {served:?}"),
             () = story => {}
         }
     });

@@ -107,3 +107,18 @@ fn a_network_that_is_away_every_ten_minutes_delays_and_loses_nothing() {
 fn all_of_it_at_once_is_survived() {
     check_nothing_is_lost_or_doubled(ALL);
 }
+
+#[test]
+fn sessions_that_go_side_by_side_survive_all_of_it_too() {
+    for seed in seeds() {
+        let world = world(seed, ALL);
+        world.buddy.offer(&[
+            "track_session_start",
+            "track_session_end",
+            "health_check",
+            "track_session_activity",
+        ]);
+        let keys = play(&world);
+        world.check_complete(&keys);
+    }
+}

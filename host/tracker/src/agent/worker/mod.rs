@@ -11,16 +11,17 @@ mod giving_up;
 mod leases;
 mod telling;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
 use shelltrack_sandbox::types::Outcome;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::delivery::{Delivery, Verdict};
+use super::delivery::{Delivery, Tried, Verdict};
 use super::gate::{Gate, Permit};
 use super::{Item, Order, Shared};
 use crate::clock::{now_ms, now_us};
@@ -35,6 +36,10 @@ const ATTENTION_WAIT: Duration = Duration::from_secs(30);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// How long an unused connection stays open; the next shell may come soon.
 const IDLE_CLOSE: Duration = Duration::from_secs(5);
+
+/// Sessions whose events are under way at once where several may be: enough to share the cost of a commit
+/// and of a forced directory among many, and few enough to be sent again when the answers are lost.
+const SESSIONS_AT_ONCE: usize = 64;
 
 /// The delivery to one target.
 pub(super) struct Worker {
@@ -57,6 +62,8 @@ pub(super) struct Worker {
     tuning: Tuning,
     gate: Gate,
     connection: Option<SessionBuddy>,
+    /// Something was delivered over the connection.
+    is_proven: bool,
     status: TargetStatus,
     status_written: Option<(Instant, TargetStatus)>,
 }
@@ -80,6 +87,7 @@ impl Worker {
             tuning,
             gate,
             connection: None,
+            is_proven: false,
             status,
             status_written: None,
         };
@@ -101,8 +109,13 @@ impl Worker {
     /// Delivers until the agent lets go of the sending side.
     pub(super) async fn run(mut self) {
         loop {
-            while let Ok(order) = self.incoming.try_recv() {
-                self.obey(order);
+            loop {
+                match self.incoming.try_recv() {
+                    Ok(order) => self.obey(order),
+                    Err(TryRecvError::Empty) => break,
+                    // The agent leaves: what waits is the next one's.
+                    Err(TryRecvError::Disconnected) => return self.disconnect().await,
+                }
             }
             self.expire();
             self.renew_leases().await;
@@ -148,12 +161,15 @@ impl Worker {
         if let Some(until) = self.paused_until.filter(|until| *until > now && !self.waiting.is_empty()) {
             return Err(Some(until));
         }
-        let free = |item: &&Item| self.held.get(&item.key).is_none_or(|(until, _)| *until <= now);
-        match self.waiting.iter().find(free) {
+        match self.waiting.iter().find(|item| self.is_free(item, now)) {
             Some(item) => Ok(*item),
             None if self.waiting.is_empty() => Err(None),
             None => Err(self.held.values().map(|(until, _)| *until).filter(|until| *until > now).min()),
         }
+    }
+
+    fn is_free(&self, item: &Item, now: Instant) -> bool {
+        self.held.get(&item.key).is_none_or(|(until, _)| *until <= now)
     }
 
     /// Waits for an event or for `until`. `false` when there will be no more events.
@@ -195,19 +211,52 @@ impl Worker {
             return;
         }
         let Some(connection) = &self.connection else { return };
-        match (Delivery { shared: &self.shared, connection }).deliver(item).await {
-            Ok(Verdict::Done) => self.delivered(permit, item),
-            Ok(Verdict::Dead(reason)) => {
-                self.gate.report(permit, Ok(()));
-                self.attempted(Outcome::Refused);
-                self.give_up(item, &reason);
+        let together = self.together(item);
+        let tried = Delivery { shared: &self.shared, connection }.deliver(together).await;
+        self.judge(permit, tried).await;
+    }
+
+    /// What goes out together with this event: it alone, unless the server is one that knows events again and
+    /// took something over this very connection. Then answers that are lost do no harm, and a long queue is
+    /// not to wait for a disk once an event; nor is a session whose end waits too to be noted in between.
+    fn together(&self, first: Item) -> Vec<Vec<Item>> {
+        let knows_again =
+            |connection: &SessionBuddy| connection.offers().knows_events_again() && self.is_proven;
+        if !self.connection.as_ref().is_some_and(knows_again) {
+            return vec![vec![first]];
+        }
+        let now = Instant::now();
+        let mut sessions: BTreeMap<Uuid, Vec<Item>> = BTreeMap::new();
+        for item in self.waiting.iter().filter(|item| self.is_free(item, now)) {
+            if sessions.contains_key(&item.key) || sessions.len() < SESSIONS_AT_ONCE {
+                sessions.entry(item.key).or_default().push(*item);
             }
-            Ok(Verdict::Again(error)) => self.event_failed(permit, item, &error).await,
-            Err(error) => {
-                tracing::error!(%error, "the spool cannot be used");
-                self.gate.report(permit, Ok(()));
-                self.hold(item.key, ATTENTION_WAIT);
+        }
+        sessions.into_values().collect()
+    }
+
+    /// Draws the consequences.
+    async fn judge(&mut self, permit: Permit, tried: Vec<Tried>) {
+        let mut of_target = None;
+        for (item, verdict) in tried {
+            match verdict {
+                Ok(Verdict::Done) => self.delivered(permit, item),
+                Ok(Verdict::Dead(reason)) => {
+                    self.gate.report(permit, Ok(()));
+                    self.attempted(Outcome::Refused);
+                    self.give_up(item, &reason);
+                }
+                Ok(Verdict::Again(error)) if is_of_target(&error) => of_target = of_target.or(Some(error)),
+                Ok(Verdict::Again(error)) => self.event_failed(permit, item, &error).await,
+                Err(error) => {
+                    tracing::error!(%error, "the spool cannot be used");
+                    self.gate.report(permit, Ok(()));
+                    self.hold(item.key, ATTENTION_WAIT);
+                }
             }
+        }
+        if let Some(error) = of_target {
+            self.target_failed(permit, &error).await;
         }
     }
 
@@ -236,6 +285,7 @@ impl Worker {
 
     fn delivered(&mut self, permit: Permit, item: Item) {
         self.gate.report(permit, Ok(()));
+        self.is_proven = true;
         self.failures = 0;
         self.held.remove(&item.key);
         self.status.last_error = None;
@@ -273,11 +323,6 @@ impl Worker {
 
     /// The target answers, and this event did not get through.
     async fn event_failed(&mut self, permit: Permit, item: Item, error: &CallError) {
-        let about_target =
-            matches!(error.outcome, Outcome::Unreachable | Outcome::Unauthorized | Outcome::Overloaded);
-        if about_target {
-            return self.target_failed(permit, error).await;
-        }
         self.gate.report(permit, Err(error));
         self.attempted(error.outcome);
         let attempts = self.held.get(&item.key).map_or(0, |(_, attempts)| *attempts) + 1;
@@ -312,8 +357,14 @@ impl Worker {
     }
 
     async fn disconnect(&mut self) {
+        self.is_proven = false;
         if let Some(connection) = self.connection.take() {
             connection.close().await;
         }
     }
+}
+
+/// Whether the target did not answer as such, rather than to one event.
+fn is_of_target(error: &CallError) -> bool {
+    matches!(error.outcome, Outcome::Unreachable | Outcome::Unauthorized | Outcome::Overloaded)
 }

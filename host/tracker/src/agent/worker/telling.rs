@@ -33,9 +33,14 @@ impl Worker {
         self.status.unreachable_since_ms = counted.down_since_ms;
     }
 
-    /// The server answered, though nothing was delivered.
+    /// The server answered, though nothing was delivered: what it last failed in is over, unless an event
+    /// still waits because of it.
     pub(super) fn answered(&mut self) {
-        self.timeouts = 0;
+        (self.timeouts, self.failures) = (0, 0);
+        if self.held.is_empty() {
+            self.status.last_error = None;
+            self.status.retry_at_ms = None;
+        }
         self.shared.counting.borrow_mut().target(&self.target).answered(now_ms());
         self.status.unreachable_since_ms = None;
     }
