@@ -16,7 +16,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler, tool_handler};
 use serde_json::json;
 use shelltrack_access::{Identity, now_s};
 
-use crate::admission::{Denial, Need, allow, need, take_token};
+use crate::admission::{Denial, Need, allow, anonymous, need, take_token};
 use crate::records::SessionRecord;
 use crate::schema::LIST_LIMIT_DEFAULT;
 use crate::store::{Cursor, ListQuery};
@@ -71,7 +71,7 @@ impl Tools {
             (None, _, _) => Some(self.local.identity.clone()),
         };
         allow(caller.as_ref(), need)?;
-        Ok(caller.unwrap_or_else(|| self.local.identity.clone()))
+        Ok(caller.unwrap_or_else(anonymous))
     }
 }
 

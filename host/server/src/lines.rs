@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, FramedRead};
+use tokio_util::sync::CancellationToken;
 
 use crate::MESSAGE_BYTES_MAX;
 use crate::message::{self, Unfit};
@@ -29,14 +30,17 @@ pub(crate) struct Lines<R, W> {
     read: FramedRead<R, LineDecoder>,
     write: Arc<Mutex<Option<W>>>,
     unfit_answers: Arc<Semaphore>,
+    /// Nothing is read after this.
+    stop: CancellationToken,
 }
 
 impl<R: AsyncRead, W> Lines<R, W> {
-    pub(crate) fn new(read: R, write: W) -> Self {
+    pub(crate) fn new(read: R, write: W, stop: CancellationToken) -> Self {
         Self {
             read: FramedRead::new(read, LineDecoder::default()),
             write: Arc::new(Mutex::new(Some(write))),
             unfit_answers: Arc::new(Semaphore::new(UNFIT_ANSWERS_MAX)),
+            stop,
         }
     }
 }
@@ -88,7 +92,11 @@ where
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let unfit = match self.read.next().await? {
+            let line = tokio::select! {
+                line = self.read.next() => line?,
+                () = self.stop.cancelled() => return None, // rmcp then finishes what was asked before
+            };
+            let unfit = match line {
                 Ok(Line::Whole(line)) if line.trim_ascii().is_empty() => continue,
                 Ok(Line::Whole(line)) => match parse(&line) {
                     Ok(message) => return Some(message),
@@ -163,12 +171,13 @@ impl Decoder for LineDecoder {
         }
     }
 
-    /// What has no line feed at the end is no message.
+    /// The last line may lack its line feed.
     fn decode_eof(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Line>> {
         let line = self.decode(buffer)?;
-        if line.is_none() {
-            buffer.clear();
+        if std::mem::take(&mut self.is_discarding) {
+            return Ok(Some(Line::TooLong));
         }
-        Ok(line)
+        let has_rest = line.is_none() && !buffer.is_empty();
+        Ok(if has_rest { Some(Line::Whole(buffer.split())) } else { line })
     }
 }

@@ -67,6 +67,7 @@ pub(crate) async fn run(
             router.clone().layer(Extension(from)).layer(from_fn_with_state(connection.clone(), idle::note));
         tokio::spawn(serve(stream, router, connection, slot, stop.clone()));
     }
+    drop(listener); // from now on nobody connects
     let all = slots.acquire_many(connections_max.into());
     let _too_late = tokio::time::timeout(Duration::from_millis(GRACE_MS), all).await;
 }

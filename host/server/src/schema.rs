@@ -209,20 +209,23 @@ pub(crate) const LEASE_DEFAULT_S: u32 = 180;
 /// Longest lease, in seconds: 30 days, as for sessions that nobody renews.
 pub(crate) const LEASE_MAX_S: u32 = 30 * 86_400;
 
-/// Arguments of `track_session_activity`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Arguments of `track_session_activity`; read by `questions`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct ActivityArguments {
     /// Ids of open sessions that were seen.
     #[schemars(length(min = 1, max = RENEWED_SESSIONS_MAX), inner(length(min = 1, max = 200)))]
-    pub(crate) session_ids: Vec<String>,
+    session_ids: Vec<String>,
     /// RFC 3339 time at which they were seen.
     #[schemars(extend("format" = "date-time"))]
-    pub(crate) timestamp: String,
+    timestamp: String,
     /// How many seconds they count as seen from now on: unseen for longer, a session is `lost`.
-    #[serde(default = "lease_default_s")]
-    #[schemars(range(min = 1, max = LEASE_MAX_S))]
-    pub(crate) lease_seconds: u32,
+    #[schemars(default = "lease_default_s", range(min = 1, max = LEASE_MAX_S))]
+    lease_seconds: u32,
+    /// Access token, for callers that cannot send it with the connection.
+    #[schemars(default)]
+    token: Option<String>,
 }
 
 fn lease_default_s() -> u32 {

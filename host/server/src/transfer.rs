@@ -131,10 +131,11 @@ fn read_line(sandbox: &Sandbox, line: &str) -> Result<Import, String> {
     Ok(Import {
         end: (session.state != State::Active).then_some(end),
         session_id: session.session_id,
-        start,
         owner: session.owner,
-        last_seen_us: parse_rfc3339(&session.last_seen_at),
+        // Never seen after its start: an export does not tell that from being seen there.
+        last_seen_us: parse_rfc3339(&session.last_seen_at).filter(|seen_us| *seen_us != start.timestamp_us),
         archived_us: session.archived_at.as_deref().and_then(parse_rfc3339),
+        start,
     })
 }
 

@@ -52,6 +52,19 @@ impl Place {
         Ok(Self { sessions, settings })
     }
 
+    /// Where that is, for a person who reads it. Only of a URL that could be opened: one that is malformed may
+    /// have its password anywhere.
+    pub(super) fn told(&self) -> String {
+        match &self.sessions {
+            Sessions::Sqlite(path) => path.display().to_string(),
+            Sessions::Postgres(url) => {
+                let address = url.split('?').next().unwrap_or_default();
+                let place = address.rsplit('@').next().unwrap_or_default();
+                format!("PostgreSQL at {}", place.rsplit("://").next().unwrap_or_default())
+            }
+        }
+    }
+
     /// A server that stays and writes.
     pub(super) async fn serving(&self) -> Result<Server, Failure> {
         let sandbox = self.settings.sandbox(Profile::Service)?;
