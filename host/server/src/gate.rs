@@ -15,6 +15,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::listen::HEAD_BYTES_MAX;
+
 /// How long a browser may remember that a page may call.
 const PREFLIGHT_S: u64 = 3_600;
 
@@ -68,19 +70,25 @@ impl Gate {
             .collect();
         for given in hosts {
             known.push(host(given).ok_or_else(|| Misnamed {
-                told: format!("`{given}` is no name of a host: it is a name or an address, with a port or without"),
+                told: format!(
+                    "`{given}` is no name of a host: it is a name or an address, with a port or without"
+                ),
             })?);
         }
         for given in origins {
             pages.push(origin(given).ok_or_else(|| Misnamed {
-                told: format!("`{given}` is no origin: it is a scheme and a host, such as https://admin.example"),
+                told: format!(
+                    "`{given}` is no origin: it is a scheme and a host, such as https://admin.example"
+                ),
             })?);
         }
         Ok(Self { hosts: known, origins: pages })
     }
 
     fn knows_host(&self, called: &Host) -> bool {
-        let fits = |known: &Host| known.name == called.name && known.port.is_none_or(|port| called.port == Some(port));
+        let fits = |known: &Host| {
+            known.name == called.name && known.port.is_none_or(|port| called.port == Some(port))
+        };
         self.hosts.iter().any(fits)
     }
 
@@ -90,6 +98,11 @@ impl Gate {
 
     /// Why a request is not let through.
     fn refusal(&self, uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+        let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        if uri.path().len() + fields.sum::<usize>() > HEAD_BYTES_MAX {
+            let told = "the head of the request is too large; at most 32 KiB are taken";
+            return Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, told));
+        }
         let mut named = headers.get_all(header::HOST).iter();
         let called = match (named.next(), named.next(), uri.authority()) {
             (_, Some(_), _) => None,
@@ -99,7 +112,10 @@ impl Gate {
             (None, None, None) => None,
         };
         let Some(called) = called else {
-            return Some((StatusCode::BAD_REQUEST, "a request must have one header `Host`, and a name in it"));
+            return Some((
+                StatusCode::BAD_REQUEST,
+                "a request must have one header `Host`, and a name in it",
+            ));
         };
         if !self.knows_host(&called) {
             return Some((
@@ -124,7 +140,9 @@ impl Gate {
         CorsLayer::new()
             .allow_origin(AllowOrigin::predicate(move |page, _| gate.knows_origin(page)))
             .allow_methods([Method::GET, Method::POST])
-            .allow_headers(sent.into_iter().chain(MCP_HEADERS.map(HeaderName::from_static)).collect::<Vec<_>>())
+            .allow_headers(
+                sent.into_iter().chain(MCP_HEADERS.map(HeaderName::from_static)).collect::<Vec<_>>(),
+            )
             .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
             .max_age(Duration::from_secs(PREFLIGHT_S))
     }
@@ -180,11 +198,10 @@ mod tests {
 
     #[track_caller]
     fn check(headers: &[(&'static str, &'static str)], status: Option<u16>) {
-        let headers = headers.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
         let mut all = HeaderMap::new();
-        headers.for_each(|(name, value)| drop(all.append(name, value)));
+        for (name, value) in headers {
+            all.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
         let refused = gate().refusal(&Uri::from_static("/mcp"), &all);
         assert_eq!(refused.map(|(status, _)| status.as_u16()), status, "{all:?}");
     }
@@ -192,8 +209,14 @@ mod tests {
     #[test]
     fn a_server_is_called_by_its_own_names_in_any_spelling() {
         for name in [
-            "localhost", "LOCALHOST:1", "127.0.0.1:8678", "[::1]:8678", "[::1]", "sessions.EXAMPLE:443",
-            "sessions.example.", "localhost.",
+            "localhost",
+            "LOCALHOST:1",
+            "127.0.0.1:8678",
+            "[::1]:8678",
+            "[::1]",
+            "sessions.EXAMPLE:443",
+            "sessions.example.",
+            "localhost.",
         ] {
             check(&[("host", name)], None);
         }
@@ -212,16 +235,38 @@ mod tests {
     }
 
     #[test]
+    fn a_head_is_no_larger_than_it_may_be() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::HOST, HeaderValue::from_static("localhost"));
+        headers.append("x-long", "x".repeat(HEAD_BYTES_MAX / 2).parse().unwrap());
+        assert_eq!(gate().refusal(&Uri::from_static("/mcp"), &headers), None);
+        headers.append("x-long", "x".repeat(HEAD_BYTES_MAX / 2).parse().unwrap());
+        let (status, told) = gate().refusal(&Uri::from_static("/mcp"), &headers).unwrap();
+        assert!(status.as_u16() == 431 && told.contains("32 KiB"), "{status} {told}");
+    }
+
+    #[test]
     fn only_pages_that_were_named_may_call() {
         for page in [
-            "http://localhost:8678", "http://127.0.0.1:8678", "http://[::1]:8678", "https://admin.example",
-            "https://admin.example:443", "HTTPS://ADMIN.EXAMPLE",
+            "http://localhost:8678",
+            "http://127.0.0.1:8678",
+            "http://[::1]:8678",
+            "https://admin.example",
+            "https://admin.example:443",
+            "HTTPS://ADMIN.EXAMPLE",
         ] {
             check(&[("host", "localhost"), ("origin", page)], None);
         }
         for page in [
-            "null", "", "http://admin.example", "https://admin.example:8443", "https://admin.example.evil",
-            "http://localhost:8679", "https://localhost:8678", "file://", "localhost:8678",
+            "null",
+            "",
+            "http://admin.example",
+            "https://admin.example:8443",
+            "https://admin.example.evil",
+            "http://localhost:8679",
+            "https://localhost:8678",
+            "file://",
+            "localhost:8678",
         ] {
             check(&[("host", "localhost"), ("origin", page)], Some(403));
         }

@@ -95,6 +95,12 @@ impl ServerHandler for Tools {
                 return Ok(CallToolResult::error(vec![ContentBlock::text(denial.to_string())]).into());
             }
         }
+        if !self.router.has_route(&request.name) {
+            return Err(ErrorData::invalid_params(
+                "there is no tool of this name; tools/list names them",
+                None,
+            ));
+        }
         let cancelled = context.ct.clone();
         let call = self.router.call(ToolCallContext::new(self, request, context));
         // What is with the store already is stored all the same; a question is dropped.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post_service};
@@ -41,6 +41,12 @@ const METRICS_PATH: &str = "/metrics";
 
 /// How long a client may take to send a message once its head is there.
 const BODY_MS: u64 = 15_000;
+
+/// What rmcp wants to hear from every client. We answer JSON: whoever takes that is answered.
+const ACCEPTED: &str = "application/json, text/event-stream";
+
+/// Of an answer that did not wait for the message: what is left of it is not read.
+const CLOSE: (HeaderName, HeaderValue) = (header::CONNECTION, HeaderValue::from_static("close"));
 
 /// Code of JSON-RPC for a call that is not let in; the range is the server's own (JSON-RPC 2.0, 5.1).
 const DENIED: i32 = -32001;
@@ -84,8 +90,12 @@ pub(crate) async fn serve(
     let _ends_all = over.clone().drop_guard();
     let guard = || from_fn_with_state(Arc::clone(&door), guard);
     let router = Router::new()
-        .route(METRICS_PATH, get(metrics).with_state(tools.clone()).route_layer(guard()))
-        .route(PATH, post_service(mcp(tools, over)).route_layer(guard()))
+        .route(
+            METRICS_PATH,
+            get(metrics).with_state(tools.clone()).route_layer(guard()).fallback(other_method),
+        )
+        .route(PATH, post_service(mcp(tools, over)).route_layer(guard()).fallback(other_method))
+        .fallback(other_path)
         .layer(gate.cors())
         .layer(from_fn_with_state(gate, gate::pass));
     ready(bound);
@@ -102,6 +112,15 @@ async fn metrics(State(tools): State<Tools>) -> Response {
         Ok(Err(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written").into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
     }
+}
+
+/// What is allowed stands in `Allow`.
+async fn other_method() -> (StatusCode, &'static str) {
+    (StatusCode::METHOD_NOT_ALLOWED, "messages of MCP are sent by POST to /mcp; metrics are read by GET")
+}
+
+async fn other_path() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "there is nothing here: MCP is at /mcp, metrics are at /metrics")
 }
 
 fn mcp(tools: Tools, over: CancellationToken) -> StreamableHttpService<Tools, NeverSessionManager> {
@@ -158,6 +177,9 @@ impl Door {
         let caller = caller.map_err(|denial| refused(denial, from, message::id(&message)))?;
         parts.headers.remove(header::AUTHORIZATION);
         parts.headers.remove(header::CONTENT_LENGTH);
+        if takes_json(&parts.headers) {
+            parts.headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPTED));
+        }
         if let Some(caller) = caller {
             parts.extensions.insert(caller);
         }
@@ -214,14 +236,27 @@ fn refused(denial: Denial, from: IpAddr, id: Value) -> Stop {
     Stop::Denied(denial, id)
 }
 
+/// Whether a client takes JSON (RFC 9110, 12.5.1): who says nothing takes everything.
+fn takes_json(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter().peekable();
+    let is_json = |range: &str| {
+        let range = range.split(';').next().unwrap_or_default().trim();
+        ["*/*", "application/*", "application/json"].iter().any(|json| range.eq_ignore_ascii_case(json))
+    };
+    accepted.peek().is_none()
+        || accepted.any(|value| value.to_str().is_ok_and(|ranges| ranges.split(',').any(is_json)))
+}
+
 async fn read(body: Body) -> Result<Vec<u8>, Stop> {
+    let too_large =
+        Stop::Plain(StatusCode::PAYLOAD_TOO_LARGE, "the message is too large; at most 1 MiB is taken");
+    if HttpBody::size_hint(&body).lower() > MESSAGE_BYTES_MAX as u64 {
+        return Err(too_large); // it says so itself
+    }
     let read = to_bytes(body, MESSAGE_BYTES_MAX);
     match tokio::time::timeout(Duration::from_millis(BODY_MS), read).await {
         Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(error)) if is_too_large(&error) => Err(Stop::Plain(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the message is too large; at most 1 MiB is taken",
-        )),
+        Ok(Err(error)) if is_too_large(&error) => Err(too_large),
         Ok(Err(_)) => Err(Stop::Plain(StatusCode::BAD_REQUEST, "the message broke off")),
         Err(_) => Err(Stop::Plain(StatusCode::REQUEST_TIMEOUT, "the message took too long")),
     }
@@ -244,11 +279,11 @@ impl IntoResponse for Stop {
             Self::Denied(denial, id) => denied(&denial, &id),
             Self::TooMany { retry_after_s } => {
                 let told = format!("too many requests; the next one is taken in {retry_after_s} s");
-                (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, retry_after_s.to_string())], told)
-                    .into_response()
+                let headers = [CLOSE, (header::RETRY_AFTER, HeaderValue::from(retry_after_s))];
+                (StatusCode::TOO_MANY_REQUESTS, headers, told).into_response()
             }
             Self::Unfit(unfit) => json_response(StatusCode::BAD_REQUEST, &unfit.answer()),
-            Self::Plain(status, told) => (status, told).into_response(),
+            Self::Plain(status, told) => (status, [CLOSE], told).into_response(),
         }
     }
 }

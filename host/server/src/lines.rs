@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use rmcp::RoleServer;
@@ -23,7 +24,10 @@ use crate::MESSAGE_BYTES_MAX;
 use crate::message::{self, Unfit};
 
 /// Answers to junk that wait to be written: who sends junk and reads nothing gets no more of them.
-const UNFIT_ANSWERS_MAX: usize = 64;
+const UNFIT_ANSWERS_MAX: u32 = 64;
+
+/// How long they may take to be written when nothing else comes: as long as rmcp waits for its own.
+const GRACE_MS: u64 = 5_000;
 
 /// The transport.
 pub(crate) struct Lines<R, W> {
@@ -39,7 +43,7 @@ impl<R: AsyncRead, W> Lines<R, W> {
         Self {
             read: FramedRead::new(read, LineDecoder::default()),
             write: Arc::new(Mutex::new(Some(write))),
-            unfit_answers: Arc::new(Semaphore::new(UNFIT_ANSWERS_MAX)),
+            unfit_answers: Arc::new(Semaphore::new(UNFIT_ANSWERS_MAX as usize)),
             stop,
         }
     }
@@ -90,11 +94,32 @@ where
         async move { write_line(&write, &message).await }
     }
 
+    /// At the end, rmcp finishes what was asked before; what it has not seen is finished here.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        let message = self.next_message().await;
+        if message.is_none() {
+            let answered = self.unfit_answers.acquire_many(UNFIT_ANSWERS_MAX);
+            let _too_late = tokio::time::timeout(Duration::from_millis(GRACE_MS), answered).await;
+        }
+        message
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        drop(self.write.lock().await.take());
+        Ok(())
+    }
+}
+
+impl<R, W> Lines<R, W>
+where
+    R: AsyncRead + Send + Unpin,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    async fn next_message(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
             let line = tokio::select! {
                 line = self.read.next() => line?,
-                () = self.stop.cancelled() => return None, // rmcp then finishes what was asked before
+                () = self.stop.cancelled() => return None,
             };
             let unfit = match line {
                 Ok(Line::Whole(line)) if line.trim_ascii().is_empty() => continue,
@@ -110,11 +135,6 @@ where
             };
             self.refuse(&unfit);
         }
-    }
-
-    async fn close(&mut self) -> io::Result<()> {
-        drop(self.write.lock().await.take());
-        Ok(())
     }
 }
 

@@ -22,8 +22,8 @@ pub const CONNECTIONS_DEFAULT: u16 = 512;
 /// How long a client may take to send a request's head, and how long a connection may be idle.
 const HEAD_MS: u64 = 15_000;
 
-/// Bytes of a request's head: a token has at most 4 KiB.
-const HEAD_BYTES_MAX: usize = 32 << 10;
+/// Bytes of a request's head: a token has at most 4 KiB. hyper reads somewhat more before it stops; `gate` counts.
+pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// How long a connection lives: one that reads its answers a byte at a time must end too. Clients open
 /// another one without noticing.

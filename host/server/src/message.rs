@@ -2,7 +2,8 @@
 //!
 //! What a method's parameters must be is MCP's business.
 
-use rmcp::model::{ErrorCode, ErrorData};
+use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ErrorData};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Why a message is answered without MCP.
@@ -27,7 +28,11 @@ impl Unfit {
     pub(crate) fn shape(message: &Map<String, Value>) -> Self {
         Self {
             id: id(message),
-            ..Self::new(ErrorCode::INVALID_REQUEST, "this is no request, notification or response of MCP")
+            ..Self::new(
+                ErrorCode::INVALID_REQUEST,
+                "this is no request, notification or response of MCP: `jsonrpc` is 2.0, `method` a text, `id` a \
+                 text or a whole number of 64 bits, and `params` an object",
+            )
         }
     }
 
@@ -55,13 +60,17 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Map<String, Value>, Unfit> {
         }
     };
     if let Some(told) = unfit_number(bytes) {
-        return Err(Unfit { id: id(&message), ..Unfit::new(ErrorCode::INVALID_REQUEST, told) });
+        let id = Some(id(&message)).filter(|id| !id.is_f64()).unwrap_or_default(); // it may be that number
+        return Err(Unfit { id, ..Unfit::new(ErrorCode::INVALID_REQUEST, told) });
     }
     let is_answer = message.contains_key("result") || message.contains_key("error");
     let is_form = message.get("jsonrpc") == Some(&json!("2.0"))
         && (is_answer || message.get("method").is_some_and(Value::is_string))
-        && message.get("id").is_none_or(|id| id.is_string() || id.is_i64() || id.is_u64());
-    if is_form { Ok(message) } else { Err(Unfit::shape(&message)) }
+        && message.get("id").is_none_or(|id| id.is_string() || id.is_i64())
+        && message.get("params").is_none_or(|params| params.is_object() || params.is_null());
+    // What it cannot read, MCP's own transport would answer as no JSON-RPC at all.
+    let is_message = is_form && ClientJsonRpcMessage::deserialize(&Value::Object(message.clone())).is_ok();
+    if is_message { Ok(message) } else { Err(Unfit::shape(&message)) }
 }
 
 /// Whether there is a whole number that no 64 bits hold: read as a fraction it would silently be another one.
@@ -146,14 +155,32 @@ mod tests {
         check_unfit(r#"{"jsonrpc":"2.0","method":7,"id":"a"}"#, -32600, json!("a"));
         check_unfit(r#"{"jsonrpc":"2.0","method":"ping","id":{}}"#, -32600, Value::Null);
         check_unfit(r#"{"jsonrpc":"2.0","method":"ping","id":1.5}"#, -32600, json!(1.5));
+        check_unfit(r#"{"jsonrpc":"2.0","method":"ping","id":7,"params":[]}"#, -32600, json!(7));
+        check_unfit(
+            r#"{"jsonrpc":"2.0","method":"ping","id":18446744073709551615}"#,
+            -32600,
+            json!(18_446_744_073_709_551_615_u64),
+        );
+        check_unfit(r#"{"jsonrpc":"2.0","method":"ping","id":18446744073709551616}"#, -32600, Value::Null);
+        for fits in [
+            r#"{"jsonrpc":"2.0","method":"ping","id":-7,"params":null}"#,
+            r#"{"jsonrpc":"2.0","method":"x/y"}"#,
+        ] {
+            assert!(read(fits.as_bytes()).is_ok(), "{fits}");
+        }
     }
 
     #[test]
     fn whole_numbers_are_taken_as_they_are_or_refused() {
         let with = |number: &str| {
-            format!(r#"{{"jsonrpc":"2.0","id":7,"method":"x","params":{{"a\\\"9":"\\\\","b":[{number}],"c":"{}"}}}}"#, "9".repeat(40))
+            format!(
+                r#"{{"jsonrpc":"2.0","id":7,"method":"x","params":{{"a\\\"9":"\\\\","b":[{number}],"c":"{}"}}}}"#,
+                "9".repeat(40)
+            )
         };
-        for fits in ["18446744073709551615", "-9223372036854775808", "0", "-0", "1e30", "12345678901234567890.5"] {
+        for fits in
+            ["18446744073709551615", "-9223372036854775808", "0", "-0", "1e30", "12345678901234567890.5"]
+        {
             assert!(read(with(fits).as_bytes()).is_ok(), "{fits}");
         }
         for unfit in ["18446744073709551616", "-9223372036854775809", "12345678901234567890123"] {

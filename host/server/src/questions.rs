@@ -5,10 +5,7 @@ use serde_json::Value;
 
 use crate::answers::{BrokenRule, SESSION_ID_CHARS_MAX};
 use crate::records::{State, parse_rfc3339};
-use crate::schema::{
-    FilterArguments, LEASE_DEFAULT_S, LEASE_MAX_S, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, ListArguments,
-    RENEWED_SESSIONS_MAX,
-};
+use crate::schema::{LEASE_DEFAULT_S, LEASE_MAX_S, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, RENEWED_SESSIONS_MAX};
 use crate::store::{Cursor, Filter, ListQuery, Owner, Renewal};
 
 /// Characters of an unknown argument's name that a refusal repeats.
@@ -17,38 +14,117 @@ const FIELD_CHARS_MAX: usize = 100;
 /// Unknown arguments that are told one by one.
 const BROKEN_MAX: usize = 20;
 
-/// What `list_sessions` asks.
-pub(crate) fn list(arguments: ListArguments) -> Result<ListQuery, String> {
-    let limit = arguments.limit.unwrap_or(LIST_LIMIT_DEFAULT);
-    if !(1..=LIST_LIMIT_MAX).contains(&limit) {
-        return Err(format!("limit: it must be 1 to {LIST_LIMIT_MAX}"));
+/// Filters of `list_sessions` and `session_stats`.
+const FILTERS: [&str; 9] = [
+    "session_type",
+    "component_name",
+    "username",
+    "hostname",
+    "state",
+    "active",
+    "started_after",
+    "started_before",
+    "archived",
+];
+
+/// Arguments by their names; `null` is as good as absent.
+struct Given<'a>(&'a JsonObject);
+
+impl<'a> Given<'a> {
+    fn get(&self, field: &str) -> Option<&'a Value> {
+        self.0.get(field).filter(|value| !value.is_null())
     }
-    let after = arguments.cursor.map(|cursor| cursor.parse());
-    let after =
-        after.transpose().map_err(|()| "cursor: give `next_cursor` of an earlier answer unchanged")?;
-    Ok(ListQuery { filter: filter(arguments.filter)?, limit, after })
+
+    fn text(&self, field: &str) -> Result<Option<&'a str>, String> {
+        let wrong = || format!("{field}: it must be a text");
+        self.get(field).map(|value| value.as_str().ok_or_else(wrong)).transpose()
+    }
+
+    fn flag(&self, field: &str) -> Result<Option<bool>, String> {
+        let wrong = || format!("{field}: it must be true or false");
+        self.get(field).map(|value| value.as_bool().ok_or_else(wrong)).transpose()
+    }
+
+    fn time(&self, field: &str) -> Result<Option<i64>, String> {
+        let wrong = || format!("{field}: it must be an RFC 3339 time, such as 2026-01-31T09:30:00Z");
+        self.text(field)?.map(|text| parse_rfc3339(text).ok_or_else(wrong)).transpose()
+    }
+
+    /// What is misspelt must not filter nothing.
+    fn only(&self, known: &[&[&str]]) -> Result<(), String> {
+        let known = known.concat();
+        match self.0.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(unknown) => {
+                Err(format!("{}: there is no such argument; there are {}", plain(unknown), known.join(", ")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A name that somebody made up, as far as it can be told.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(FIELD_CHARS_MAX).collect()
+}
+
+/// A whole number, also one that is written as a fraction: `5.0` (JSON Schema 2020-12, core, 4.2.3).
+fn whole(value: &Value) -> Option<u32> {
+    let fraction = || {
+        value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number))
+    };
+    value
+        .as_u64()
+        .and_then(|number| u32::try_from(number).ok())
+        .or_else(|| fraction().map(|number| number as u32))
+}
+
+/// What `list_sessions` asks.
+pub(crate) fn list(arguments: &JsonObject) -> Result<ListQuery, String> {
+    let given = Given(arguments);
+    given.only(&[&FILTERS, &["limit", "cursor"]])?;
+    let limit = given.get("limit").map_or(Some(LIST_LIMIT_DEFAULT), whole);
+    let limit = limit.filter(|limit| (1..=LIST_LIMIT_MAX).contains(limit));
+    let limit = limit.ok_or_else(|| format!("limit: it must be a whole number, 1 to {LIST_LIMIT_MAX}"))?;
+    let after = given.text("cursor")?.map(str::parse).transpose();
+    let after = after.map_err(|()| "cursor: give `next_cursor` of an earlier answer unchanged")?;
+    Ok(ListQuery { filter: filter(&given)?, limit, after, oldest_first: false })
+}
+
+/// Whose figures `session_stats` asks for.
+pub(crate) fn stats(arguments: &JsonObject) -> Result<Filter, String> {
+    let given = Given(arguments);
+    given.only(&[&FILTERS])?;
+    filter(&given)
+}
+
+/// Which session `show_session` asks for.
+pub(crate) fn show(arguments: &JsonObject) -> Result<String, String> {
+    let given = Given(arguments);
+    given.only(&[&["session_id"]])?;
+    let id = given
+        .text("session_id")?
+        .ok_or("session_id: it must be there: the id of a session, or its correlation id")?;
+    Ok(id.to_owned())
 }
 
 /// Which sessions are meant.
-pub(crate) fn filter(arguments: FilterArguments) -> Result<Filter, String> {
-    let state = match (arguments.active, arguments.state) {
+fn filter(given: &Given<'_>) -> Result<Filter, String> {
+    let named = |name: &str| State::from_name(name).ok_or("state: it must be active, ended, crashed or lost");
+    let state = match (given.flag("active")?, given.text("state")?.map(named).transpose()?) {
         (Some(true), None | Some(State::Active)) => Some(State::Active),
         (Some(true), Some(_)) => return Err("active: it contradicts `state`; give one of the two".into()),
         (_, state) => state,
     };
-    let time = |field: &str, text: Option<String>| -> Result<Option<i64>, String> {
-        let wrong = || format!("{field}: it must be an RFC 3339 time, such as 2026-01-31T09:30:00Z");
-        text.map(|text| parse_rfc3339(&text).ok_or_else(wrong)).transpose()
-    };
+    let text = |field| Ok::<_, String>(given.text(field)?.map(str::to_owned));
     Ok(Filter {
-        session_type: arguments.session_type,
-        component_name: arguments.component_name,
-        username: arguments.username,
-        hostname: arguments.hostname,
+        session_type: text("session_type")?,
+        component_name: text("component_name")?,
+        username: text("username")?,
+        hostname: text("hostname")?,
         state,
-        started_from_us: time("started_after", arguments.started_after)?,
-        started_before_us: time("started_before", arguments.started_before)?,
-        with_archived: arguments.archived.unwrap_or(false),
+        started_from_us: given.time("started_after")?,
+        started_before_us: given.time("started_before")?,
+        with_archived: given.flag("archived")?.unwrap_or(false),
     })
 }
 
@@ -59,8 +135,11 @@ pub(crate) fn renewal(arguments: &JsonObject, owner: Owner) -> Result<Renewal, V
         .keys()
         .filter(|key| !FIELDS.contains(&key.as_str()))
         .map(|key| {
-            let field: String = key.chars().filter(|c| !c.is_control()).take(FIELD_CHARS_MAX).collect();
-            BrokenRule::new(field, "unknown-field", "there is no such argument")
+            BrokenRule::new(
+                plain(key),
+                "unknown-field",
+                format!("there is no such argument; there are {}", FIELDS.join(", ")),
+            )
         })
         .take(BROKEN_MAX)
         .collect();
@@ -84,7 +163,9 @@ fn session_ids(given: Option<&Value>, broken: &mut Vec<BrokenRule>) -> Vec<Strin
         Some(Value::Array(ids)) if ids.len() > RENEWED_SESSIONS_MAX => "too-many",
         Some(Value::Array(ids)) => {
             let ids = ids.iter().enumerate();
-            return ids.filter_map(|(at, id)| session_id(at, id).map_err(|rule| broken.push(rule)).ok()).collect();
+            return ids
+                .filter_map(|(at, id)| session_id(at, id).map_err(|rule| broken.push(rule)).ok())
+                .collect();
         }
         Some(_) => "wrong-type",
     };
@@ -118,7 +199,7 @@ fn seen(given: Option<&Value>) -> Result<i64, BrokenRule> {
 fn lease(given: Option<&Value>) -> Result<i64, BrokenRule> {
     let rule = match given {
         None => return Ok(i64::from(LEASE_DEFAULT_S) * 1_000_000),
-        Some(given) => match given.as_u64().and_then(|seconds| u32::try_from(seconds).ok()) {
+        Some(given) => match whole(given) {
             Some(seconds) if (1..=LEASE_MAX_S).contains(&seconds) => {
                 return Ok(i64::from(seconds) * 1_000_000);
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rmcp::handler::server::common::{Extension, schema_for_input, schema_for_output};
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::IntoCallToolResult;
-use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::handler::server::wrapper::Json;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, JsonObject, MetaObject};
 use rmcp::schemars::JsonSchema;
 use rmcp::{ErrorData, tool, tool_router};
@@ -18,9 +18,7 @@ use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::{Policy, Rule, Violation};
 
 use crate::admission::local;
-use crate::answers::{
-    ActivityAnswer, HealthAnswer, HealthStatus, ListAnswer, ShowAnswer, TrackAnswer,
-};
+use crate::answers::{ActivityAnswer, HealthAnswer, HealthStatus, ListAnswer, ShowAnswer, TrackAnswer};
 use crate::figures::StatsAnswer;
 use crate::handover::Announced;
 use crate::metrics::{EndStatus, Metrics};
@@ -167,14 +165,12 @@ impl Tools {
     #[tool(
         title = "Session statistics",
         meta = tags(&["sessions", "read"]),
+        input_schema = input_schema::<StatsArguments>(),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn session_stats(
-        &self,
-        Parameters(arguments): Parameters<StatsArguments>,
-    ) -> Result<Json<StatsAnswer>, ListFailure> {
-        let filter = questions::filter(arguments.filter).map_err(ListFailure::Question)?;
-        let stats = self.store.stats(filter).await.map_err(|error| ListFailure::Store(store_error(error)))?;
+    async fn session_stats(&self, arguments: JsonObject) -> Result<Json<StatsAnswer>, NoAnswer> {
+        let filter = questions::stats(&arguments).map_err(NoAnswer::Question)?;
+        let stats = self.store.stats(filter).await.map_err(NoAnswer::store)?;
         Ok(Json(StatsAnswer::from(stats)))
     }
 
@@ -183,14 +179,12 @@ impl Tools {
     #[tool(
         title = "List sessions",
         meta = tags(&["sessions", "read"]),
+        input_schema = input_schema::<ListArguments>(),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn list_sessions(
-        &self,
-        Parameters(arguments): Parameters<ListArguments>,
-    ) -> Result<Json<ListAnswer>, ListFailure> {
-        let query = questions::list(arguments).map_err(ListFailure::Question)?;
-        let page = self.store.list(query).await.map_err(|error| ListFailure::Store(store_error(error)))?;
+    async fn list_sessions(&self, arguments: JsonObject) -> Result<Json<ListAnswer>, NoAnswer> {
+        let query = questions::list(&arguments).map_err(NoAnswer::Question)?;
+        let page = self.store.list(query).await.map_err(NoAnswer::store)?;
         Ok(Json(ListAnswer {
             count: page.records.len(),
             sessions: page.records,
@@ -202,13 +196,12 @@ impl Tools {
     #[tool(
         title = "Show session",
         meta = tags(&["sessions", "read"]),
+        input_schema = input_schema::<ShowArguments>(),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn show_session(
-        &self,
-        Parameters(arguments): Parameters<ShowArguments>,
-    ) -> Result<Json<ShowAnswer>, ErrorData> {
-        let session = self.store.show(arguments.session_id).await.map_err(store_error)?;
+    async fn show_session(&self, arguments: JsonObject) -> Result<Json<ShowAnswer>, NoAnswer> {
+        let id = questions::show(&arguments).map_err(NoAnswer::Question)?;
+        let session = self.store.show(id).await.map_err(NoAnswer::store)?;
         Ok(Json(ShowAnswer::from(session)))
     }
 
@@ -291,15 +284,21 @@ pub(crate) fn store_error(error: StoreError) -> ErrorData {
     ErrorData::internal_error(error.to_string(), Some(json!({"kind": "store"})))
 }
 
-/// Why there is no list.
-enum ListFailure {
-    /// The question is wrong: an error of the call (SEP-1303), as rmcp answers arguments it cannot read.
+/// Why a question is not answered.
+enum NoAnswer {
+    /// It is wrong: an error of the call (SEP-1303).
     Question(String),
     /// An internal error.
     Store(ErrorData),
 }
 
-impl IntoCallToolResult for ListFailure {
+impl NoAnswer {
+    fn store(error: StoreError) -> Self {
+        Self::Store(store_error(error))
+    }
+}
+
+impl IntoCallToolResult for NoAnswer {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
         match self {
             Self::Question(told) => Ok(CallToolResult::error(vec![ContentBlock::text(told)]).into()),

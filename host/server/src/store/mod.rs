@@ -134,6 +134,13 @@ pub(crate) struct Renewal {
 /// renewal have shells that stay open for weeks.
 pub(crate) const LEASE_UNRENEWED_US: i64 = 30 * 86_400 * 1_000_000;
 
+impl ListQuery {
+    /// What follows a place in this order, as SQL has it, and the word for the order itself.
+    fn order(&self) -> (&'static str, &'static str) {
+        if self.oldest_first { (">", "ASC") } else { ("<", "DESC") }
+    }
+}
+
 /// Which sessions are asked for. `None` filters nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ListQuery {
@@ -142,6 +149,8 @@ pub(crate) struct ListQuery {
     pub(crate) limit: u32,
     /// Only what comes after this place.
     pub(crate) after: Option<Cursor>,
+    /// In the order in which they were stored, so that whoever stores them again has the same.
+    pub(crate) oldest_first: bool,
 }
 
 /// Sessions that are meant. `None` filters nothing.
@@ -218,7 +227,7 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Answers with the ids of those that got one.
     fn renew(&self, renewal: Renewal) -> Answer<'_, Vec<String>>;
 
-    /// Sessions, newest first.
+    /// Sessions, newest first unless otherwise asked.
     fn list(&self, query: ListQuery) -> Answer<'_, Page>;
 
     /// The session with that session id, or else the newest with that correlation id.

@@ -79,11 +79,7 @@ fn began_with(record: &SessionRecord, event: &StartEvent, owner: Option<&str>) -
 }
 
 /// What a start is answered whose event is stored already.
-pub(super) fn started_before(
-    record: SessionRecord,
-    event: &StartEvent,
-    owner: Option<&str>,
-) -> Starting {
+pub(super) fn started_before(record: SessionRecord, event: &StartEvent, owner: Option<&str>) -> Starting {
     if began_with(&record, event, owner) {
         Starting::Stored(StoredStart { session_id: record.session_id, start_us: event.timestamp_us })
     } else {

@@ -20,7 +20,8 @@ use deadpool_postgres::Pool;
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
 
 use super::{
-    Answer, Counts, Ending, Filter, Import, ListQuery, Owner, Page, Renewal, Starting, Stats, Store, StoreError,
+    Answer, Counts, Ending, Filter, Import, ListQuery, Owner, Page, Renewal, Starting, Stats, Store,
+    StoreError,
 };
 use crate::records::{SessionRecord, now_us};
 

@@ -5,9 +5,7 @@ use futures_util::TryStreamExt;
 use tokio_postgres::types::ToSql;
 
 use super::super::row::{COLUMNS, EXPIRED, REVIVED, read_record};
-use super::super::{
-    Counts, Cursor, Filter, ListQuery, Page, Renewal, Stats, StoreError, TALLIES_MAX, Tally,
-};
+use super::super::{Counts, Cursor, Filter, ListQuery, Page, Renewal, Stats, StoreError, TALLIES_MAX, Tally};
 use crate::records::{State, now_us};
 
 /// Metadata of one part of a list: an answer holds it twice, as structure and as escaped text, and with
@@ -16,18 +14,23 @@ const PAGE_METADATA_BYTES_MAX: usize = 2 << 20;
 
 type Values = Vec<Box<dyn ToSql + Sync + Send>>;
 
-/// Sessions, newest first.
+/// Sessions, in the order that is asked for.
 pub(super) async fn list(client: &Object, query: &ListQuery) -> Result<Page, StoreError> {
     expire(client, now_us()).await?;
+    let (follows, order) = query.order();
     let (mut conditions, mut values) = conditions(&query.filter);
     if let Some(after) = query.after {
         values.push(Box::new(after.start_us));
         values.push(Box::new(after.row));
-        conditions.push_str(&format!(" AND (start_us, id) < (${}, ${})", values.len() - 1, values.len()));
+        conditions.push_str(&format!(
+            " AND (start_us, id) {follows} (${}, ${})",
+            values.len() - 1,
+            values.len()
+        ));
     }
     let rows_max = u64::from(query.limit) + 1; // one more tells whether there is a next part
     let sql = format!(
-        "SELECT {COLUMNS} FROM sessions WHERE {conditions} ORDER BY start_us DESC, id DESC LIMIT {rows_max}"
+        "SELECT {COLUMNS} FROM sessions WHERE {conditions} ORDER BY start_us {order}, id {order} LIMIT {rows_max}"
     );
     let statement = client.prepare_cached(&sql).await?;
     let rows = client.query_raw(&statement, parameters(&values)).await?;

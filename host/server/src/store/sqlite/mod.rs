@@ -21,7 +21,8 @@ use rusqlite::Connection;
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
 
 use super::{
-    Answer, Counts, Ending, Filter, Import, ListQuery, Owner, Page, Renewal, Starting, Stats, Store, StoreError,
+    Answer, Counts, Ending, Filter, Import, ListQuery, Owner, Page, Renewal, Starting, Stats, Store,
+    StoreError,
 };
 use crate::records::{SessionRecord, now_us};
 use reader::{Readers, read_foreign};

@@ -11,18 +11,20 @@ use crate::records::State;
 /// up to 6 MiB it still fits the 8 MiB that clients take.
 const PAGE_METADATA_BYTES_MAX: usize = 2 << 20;
 
-/// Sessions, newest first.
+/// Sessions, in the order that is asked for.
 pub(super) fn list(connection: &Connection, query: &ListQuery) -> Result<Page, StoreError> {
+    let (follows, order) = query.order();
     let (mut conditions, mut values) = conditions(&query.filter);
     if let Some(after) = query.after {
-        conditions.push_str(" AND (start_us, id) < (?, ?)");
+        conditions.push_str(&format!(" AND (start_us, id) {follows} (?, ?)"));
         values.push(Box::new(after.start_us));
         values.push(Box::new(after.row));
     }
     let rows_max = i64::from(query.limit) + 1; // one more tells whether there is a next part
     values.push(Box::new(rows_max));
-    let sql =
-        format!("SELECT {COLUMNS} FROM sessions WHERE {conditions} ORDER BY start_us DESC, id DESC LIMIT ?");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM sessions WHERE {conditions} ORDER BY start_us {order}, id {order} LIMIT ?"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(rusqlite::params_from_iter(values))?;
     let mut page = Page::default();

@@ -142,7 +142,8 @@ pub(super) fn import(connection: &Connection, session: &Import) -> Result<bool, 
     if let Some(end) = &session.end {
         write_end(connection, end, State::from(end.state))?;
     }
-    let sql = "UPDATE sessions SET last_seen_us = ?2, archived_us = ?3, end_metadata = iif(?4, NULL, end_metadata)
+    let sql =
+        "UPDATE sessions SET last_seen_us = ?2, archived_us = ?3, end_metadata = iif(?4, NULL, end_metadata)
                WHERE session_id = ?1";
     let values = (&session.session_id, session.last_seen_us, session.archived_us, session.is_expired());
     connection.prepare_cached(sql)?.execute(values)?;
