@@ -8,8 +8,10 @@ use shelltrack_sandbox::types::{EndEvent, EnvironmentInfo, ExitReason, SessionSt
 
 use super::*;
 
+mod figures;
 mod leases;
 
+pub(crate) use figures::*;
 use leases::renewal;
 pub(crate) use leases::*;
 
