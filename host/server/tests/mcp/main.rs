@@ -289,7 +289,7 @@ async fn wrong_questions_are_told_what_would_be_right() {
         (json!({"limit": 1001}), "limit"),
         (json!({"cursor": "yesterday"}), "cursor"),
         (json!({"state": "ended", "active": true}), "active"),
-        (json!({"state": "gone"}), "gone"),
+        (json!({"state": "gone"}), "crashed or lost"),
         (json!({"colour": "red"}), "colour"),
     ] {
         let answer = call(&client, "list_sessions", arguments).await.unwrap();
