@@ -56,6 +56,25 @@ fn what_cannot_be_taken_in_is_told_by_file_line_and_rule() {
 }
 
 #[test]
+fn a_database_that_is_misspelt_does_not_pass_for_an_empty_one() {
+    let home = Home::new();
+    let missing = home.path().join("missing.db");
+    let copy = home.path().join("copy.db");
+    let named = ["--database", missing.to_str().unwrap()];
+    for command in [&["export"][..], &["archive"], &["backup", copy.to_str().unwrap()]] {
+        let refused = home.shelltrack(&[command, &named].concat()).expect(2);
+        assert!(refused.stderr.contains("missing.db"), "{refused:?}");
+    }
+    assert!(!missing.exists() && !copy.exists());
+    let nothing = home.shelltrack(&["backup", copy.to_str().unwrap()]).expect(1);
+    assert!(nothing.stderr.contains("nothing to copy") && !copy.exists(), "{nothing:?}");
+    for wrong in ["mysql://ada@db/sessions", home.path().to_str().unwrap()] {
+        let refused = home.shelltrack(&["export", "--database", wrong]);
+        assert!(refused.status != 0 && !refused.stderr.contains("disk"), "{refused:?}");
+    }
+}
+
+#[test]
 fn archived_sessions_leave_the_list_and_are_kept() {
     let home = home_with_sessions(2);
     assert_eq!(home.shelltrack(&["archive"]).expect(0).stdout, "0 sessions archived\n");

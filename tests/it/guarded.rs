@@ -129,3 +129,17 @@ fn names_that_are_none_are_told_before_anything_is_served() {
         assert!(refused.stderr.contains(wrong) && !refused.stderr.contains("serving"), "{refused:?}");
     }
 }
+
+#[test]
+fn who_somebody_is_fits_what_servers_accept() {
+    let mut home = Home::new();
+    home.set("SESSION_BUDDY_SECRET", SECRET);
+    let long = "x".repeat(201);
+    for wrong in ["", "a\u{1b}[31m", long.as_str()] {
+        for line in [["token", "mint", "--subject", wrong], ["token", "rotate", "--identity", wrong]] {
+            let refused = home.shelltrack(&line).expect(2);
+            assert!(refused.stderr.contains("200 bytes") && refused.stdout.is_empty(), "{refused:?}");
+        }
+    }
+    assert!(home.files().is_empty());
+}

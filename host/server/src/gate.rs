@@ -71,14 +71,14 @@ impl Gate {
         for given in hosts {
             known.push(host(given).ok_or_else(|| Misnamed {
                 told: format!(
-                    "`{given}` is no name of a host: it is a name or an address, with a port or without"
+                    "--allow-host: `{given}` is no host: it is a name or an address, with a port or without"
                 ),
             })?);
         }
         for given in origins {
             pages.push(origin(given).ok_or_else(|| Misnamed {
                 told: format!(
-                    "`{given}` is no origin: it is a scheme and a host, such as https://admin.example"
+                    "--allow-origin: `{given}` is no origin: it is a scheme and a host, such as https://admin.example"
                 ),
             })?);
         }

@@ -28,7 +28,7 @@ const FAULTS_TOLD_MAX: u64 = 20;
 pub(crate) fn archive(config: Option<&Path>, archive: &Archive) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
     let named = archive.database.database.as_deref();
-    let writing = runtime.block_on(Place::find(config, named)?.writing())?;
+    let writing = runtime.block_on(Place::find(config, named)?.there(named)?.writing())?;
     let count = runtime.block_on(writing.archive(archive.older_than)).map_err(failed)?;
     output::print(&format!("{count} sessions archived\n"))?;
     Ok(ExitCode::SUCCESS)
@@ -37,7 +37,8 @@ pub(crate) fn archive(config: Option<&Path>, archive: &Archive) -> Result<ExitCo
 /// Copies the database and reads the copy.
 pub(crate) fn backup(config: Option<&Path>, backup: &Backup) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
-    let place = Place::find(config, backup.database.database.as_deref())?;
+    let named = backup.database.database.as_deref();
+    let place = Place::find(config, named)?.there(named)?;
     let server = runtime.block_on(place.reading())?;
     let to = std::path::absolute(&backup.to).map_err(|error| Failure::Usage(format!("TO: {error}")))?;
     if to.exists() {
@@ -45,6 +46,9 @@ pub(crate) fn backup(config: Option<&Path>, backup: &Backup) -> Result<ExitCode,
     }
     let said = |error: StoreError| Failure::Failed(format!("{}: {error}", to.display()));
     runtime.block_on(server.backup(to.clone())).map_err(said)?;
+    if !to.exists() {
+        return Err(Failure::Failed("there are no sessions yet, and so nothing to copy".to_owned()));
+    }
     let copy = place.copy(&to)?;
     let count = runtime.block_on(async { copy.check().await.and(copy.count().await) }).map_err(said)?;
     output::print(&format!("{count} sessions copied and checked\n"))?;
@@ -54,7 +58,8 @@ pub(crate) fn backup(config: Option<&Path>, backup: &Backup) -> Result<ExitCode,
 /// Writes every session as one line of JSON.
 pub(crate) fn export(config: Option<&Path>, export: &Export) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
-    let place = Place::find(config, export.database.database.as_deref())?;
+    let named = export.database.database.as_deref();
+    let place = Place::find(config, named)?.there(named)?;
     let server = runtime.block_on(place.reading())?;
     let total = runtime.block_on(server.count()).map_err(failed)?;
     let bar = bar(total, "sessions");
