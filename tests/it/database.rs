@@ -34,6 +34,47 @@ fn what_is_exported_is_taken_in_once_and_exported_alike() {
 }
 
 #[test]
+fn what_cannot_be_taken_in_is_told_by_file_line_and_rule() {
+    let (here, there) = (home_with_sessions(1), Home::new());
+    let exported = here.shelltrack(&["export"]).expect(0).stdout;
+    let file = there.path().join("sessions.jsonl");
+    let named = file.to_str().unwrap();
+    let long = format!("{}\n{}x", "x".repeat((1 << 20) - 1), "x".repeat(3 << 20));
+    let no_text = b"\xff\n".as_slice();
+    let wrong = exported.replace("\"pid\":", "\"pid\":0,\"was\":");
+    let lines = [b"{}\n", no_text, long.as_bytes(), b"\n", wrong.as_bytes(), exported.as_bytes()].concat();
+    std::fs::write(&file, lines).unwrap();
+    let told = there.shelltrack(&["import", named]).expect(1);
+    assert_eq!(told.stdout, "1 sessions taken in, 0 were here already, 5 refused\n", "{told:?}");
+    for (line, rule) in [(1, "missing field"), (2, "UTF-8"), (3, "no session"), (4, "1048576"), (5, "pid")] {
+        let place = format!("{named}, line {line}: ");
+        let why = told.stderr.lines().find_map(|told| told.split_once(&place)).map(|(_, why)| why);
+        assert!(why.is_some_and(|why| why.contains(rule) && !why.contains("line 1")), "{line}: {told:?}");
+    }
+    let directory = there.shelltrack(&["import", there.path().to_str().unwrap()]).expect(2);
+    assert!(directory.stderr.contains("directory") && directory.stderr.contains("export"), "{directory:?}");
+}
+
+#[test]
+fn a_database_that_is_misspelt_does_not_pass_for_an_empty_one() {
+    let home = Home::new();
+    let missing = home.path().join("missing.db");
+    let copy = home.path().join("copy.db");
+    let named = ["--database", missing.to_str().unwrap()];
+    for command in [&["export"][..], &["archive"], &["backup", copy.to_str().unwrap()]] {
+        let refused = home.shelltrack(&[command, &named].concat()).expect(2);
+        assert!(refused.stderr.contains("missing.db"), "{refused:?}");
+    }
+    assert!(!missing.exists() && !copy.exists());
+    let nothing = home.shelltrack(&["backup", copy.to_str().unwrap()]).expect(1);
+    assert!(nothing.stderr.contains("nothing to copy") && !copy.exists(), "{nothing:?}");
+    for wrong in ["mysql://ada@db/sessions", home.path().to_str().unwrap()] {
+        let refused = home.shelltrack(&["export", "--database", wrong]);
+        assert!(refused.status != 0 && !refused.stderr.contains("disk"), "{refused:?}");
+    }
+}
+
+#[test]
 fn archived_sessions_leave_the_list_and_are_kept() {
     let home = home_with_sessions(2);
     assert_eq!(home.shelltrack(&["archive"]).expect(0).stdout, "0 sessions archived\n");

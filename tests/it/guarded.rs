@@ -53,7 +53,12 @@ fn a_secret_that_could_be_guessed_is_refused() {
     let mut home = Home::new();
     home.set("SESSION_BUDDY_SECRET", "short secret");
     let refused = home.shelltrack(&["serve", "--http", "127.0.0.1:0"]).expect(2);
-    assert!(refused.stderr.contains("32") && !refused.stderr.contains("short secret"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("SESSION_BUDDY_SECRET") && refused.stderr.contains("32"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!refused.stderr.contains("short secret"), "{}", refused.stderr);
 }
 
 #[test]
@@ -97,4 +102,44 @@ fn over_a_pipe_a_wrong_token_of_the_environment_is_refused_at_once() {
 fn a_pipe_that_closes_at_once_is_no_failure() {
     let served = Home::new().shelltrack(&["serve", "--stdio"]).expect(0);
     assert_eq!(served.stdout, "");
+}
+
+#[test]
+fn a_server_says_what_it_writes_and_whom_it_lets_in() {
+    let mut home = Home::new();
+    let served = |home: &Home| {
+        let served =
+            run_with_input(&mut home.shelltrack_command(&["serve", "--stdio"]), b"", BOUND).expect(0);
+        assert_eq!((served.stdout.as_str(), served.stderr.lines().count()), ("", 1), "{served:?}");
+        served.stderr
+    };
+    let told = served(&home);
+    assert!(told.contains("sessions.db") && told.contains("for whoever started it"), "{told}");
+    home.set("SESSION_BUDDY_SECRET", SECRET);
+    let told = served(&home);
+    assert!(told.contains("tokens are checked") && !told.contains(SECRET), "{told}");
+}
+
+#[test]
+fn names_that_are_none_are_told_before_anything_is_served() {
+    let home = Home::new();
+    for (option, wrong) in [("--allow-host", "https://a.example"), ("--allow-origin", "a.example")] {
+        let refused =
+            home.shelltrack(&["serve", "--http", "127.0.0.1:0", "--no-auth", option, wrong]).expect(2);
+        assert!(refused.stderr.contains(wrong) && !refused.stderr.contains("serving"), "{refused:?}");
+    }
+}
+
+#[test]
+fn who_somebody_is_fits_what_servers_accept() {
+    let mut home = Home::new();
+    home.set("SESSION_BUDDY_SECRET", SECRET);
+    let long = "x".repeat(201);
+    for wrong in ["", "a\u{1b}[31m", long.as_str()] {
+        for line in [["token", "mint", "--subject", wrong], ["token", "rotate", "--identity", wrong]] {
+            let refused = home.shelltrack(&line).expect(2);
+            assert!(refused.stderr.contains("200 bytes") && refused.stdout.is_empty(), "{refused:?}");
+        }
+    }
+    assert!(home.files().is_empty());
 }

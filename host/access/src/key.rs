@@ -28,7 +28,9 @@ const PKCS8_HEAD: [u8; 16] =
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// A shared secret that could be guessed.
-    #[error("the secret has {0} characters; at least {SECRET_CHARS_MIN} are needed")]
+    #[error(
+        "SESSION_BUDDY_SECRET: it has {0} characters; a secret must have {SECRET_CHARS_MIN} or more, random ones"
+    )]
     ShortSecret(usize),
     /// A key file that is none.
     #[error("{file}: {reason}")]

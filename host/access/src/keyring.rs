@@ -1,14 +1,16 @@
 //! The keys of one directory, and the secret of the environment.
 //!
-//! Files come and go while a server runs: the directory is looked at again when it has changed, so that
-//! rotation needs no restart. What a token must say is `token`'s business.
+//! Files come and go while a server runs: the directory is looked at again when it has changed, and its files
+//! every second, so that neither rotation nor taking a right away needs a restart. What a token must say is `token`'s business.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::file;
 use crate::key::{Jwk, Key, KeyError, PublicKey};
@@ -26,6 +28,9 @@ const KEYS_MAX: usize = 10_000;
 /// Longer than the ticks in which file systems count time.
 const CLOCK_TICK: Duration = Duration::from_secs(1);
 
+/// How long a file that is changed in its place may go unnoticed: the directory shows no sign of it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Shared secrets that hold at once: the one that signs and the one before it.
 const SECRETS_MAX: usize = 2;
 
@@ -40,6 +45,8 @@ pub struct Keyring {
 #[derive(Debug)]
 struct Loaded {
     changed: Option<SystemTime>,
+    files: u64,
+    looked: Instant,
     keys: Arc<Vec<Key>>,
 }
 
@@ -54,11 +61,15 @@ impl Keyring {
         let ring = Self {
             directory: directory.to_owned(),
             secret,
-            loaded: Mutex::new(Loaded { changed: None, keys: Arc::default() }),
+            loaded: Mutex::new(Loaded {
+                changed: changed(directory),
+                files: files(directory),
+                looked: Instant::now(),
+                keys: Arc::default(),
+            }),
         };
-        let changed = changed(directory);
-        let keys = Arc::new(ring.load()?);
-        *ring.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Loaded { changed, keys };
+        let keys = ring.load()?;
+        ring.loaded.lock().unwrap_or_else(PoisonError::into_inner).keys = Arc::new(keys);
         Ok(ring)
     }
 
@@ -125,9 +136,15 @@ impl Keyring {
     pub fn keys(&self) -> Arc<Vec<Key>> {
         let now = changed(&self.directory);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if loaded.changed != now || is_fresh(now) {
+        let has_changed = loaded.changed != now || is_fresh(now);
+        if !has_changed && loaded.looked.elapsed() < LOOK_EVERY {
+            return Arc::clone(&loaded.keys);
+        }
+        loaded.looked = Instant::now();
+        let files = files(&self.directory);
+        if has_changed || loaded.files != files {
             match self.load() {
-                Ok(keys) => *loaded = Loaded { changed: now, keys: Arc::new(keys) },
+                Ok(keys) => *loaded = Loaded { changed: now, files, keys: Arc::new(keys), ..*loaded },
                 Err(error) => {
                     tracing::error!(%error, "the keys cannot be read anew; the old ones hold");
                     // A file may still be filled, or get its permissions, without a sign at the directory.
@@ -168,6 +185,17 @@ impl Keyring {
 
 fn changed(directory: &Path) -> Option<SystemTime> {
     fs::metadata(directory).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// What tells whether a file was changed in its place.
+fn files(directory: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for path in names(directory).unwrap_or_default() {
+        let metadata = fs::metadata(&path).ok();
+        let about = metadata.map(|file| (file.modified().ok(), file.ctime(), file.ctime_nsec(), file.len()));
+        (path, about).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Whether something else may have changed since without another time to show for it.

@@ -49,6 +49,26 @@ fn servers_that_start_together_make_one_secret() {
 }
 
 #[test]
+fn what_is_taken_from_a_key_in_its_file_is_taken_from_its_tokens() {
+    let (_temporary, path) = directory();
+    let server = Keyring::open(&path, None).unwrap();
+    let public = server.add_identity("engine", Scopes::ALL).unwrap();
+    let token = token(&server);
+    let file = path.join(format!("{}.jwk", public.kid));
+    let narrow = fs::read_to_string(&file).unwrap().replace("\"track\",", "");
+    // The file stays the same one, and so the directory shows no sign of it; old enough not to be read always.
+    let old = SystemTime::now() - 10 * CLOCK_TICK;
+    fs::File::open(&path).unwrap().set_modified(old).unwrap();
+    assert!(server.verify(&token, NOW_S).unwrap().scopes.track);
+    fs::write(&file, narrow).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while server.verify(&token, NOW_S).unwrap().scopes.track {
+        assert!(Instant::now() < deadline, "nobody noticed");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn after_a_rotation_the_secret_before_still_holds_and_older_ones_do_not() {
     let (_temporary, path) = directory();
     let server = Keyring::open_or_create(&path, None).unwrap();

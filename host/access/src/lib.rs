@@ -17,7 +17,8 @@ use uzers::os::unix::UserExt;
 pub use key::{Key, KeyError, PublicKey};
 pub use keyring::{Keyring, SECRET_VARIABLE};
 pub use token::{
-    AUDIENCE, ISSUERS, Inspected, LEEWAY_S, LIFETIME_S_MAX, Refusal, TOKEN_BYTES_MAX, inspect, now_s,
+    AUDIENCE, ISSUERS, Inspected, LEEWAY_S, LIFETIME_S_MAX, Refusal, SUBJECT_BYTES_MAX, TOKEN_BYTES_MAX,
+    inspect, now_s,
 };
 
 /// Names the directory of keys when it is not the usual one.

@@ -30,7 +30,7 @@ pub const LIFETIME_S_MAX: u64 = 86_400;
 pub const TOKEN_BYTES_MAX: usize = 4096;
 
 /// Longest subject, in bytes: it is a key of the rate limiter and stands in logs.
-const SUBJECT_BYTES_MAX: usize = 200;
+pub const SUBJECT_BYTES_MAX: usize = 200;
 
 /// Why a token is not accepted. Repeats nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

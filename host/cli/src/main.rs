@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::Cli;
+use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
     inherited::survive_file_size_limits();
@@ -36,17 +36,23 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return args::report(&error),
     };
-    log_to_stderr(cli.verbose);
+    log_to_stderr(&cli);
     match commands::dispatch(cli) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }
 
-/// Tells on stderr what goes on inside, when somebody asked for it: a tracked shell is to see nothing.
-fn log_to_stderr(verbose: bool) {
+/// Tells on stderr what goes on inside, when somebody asked for it: a tracked shell is to see nothing. A server has
+/// a log, and in it, what it could not do.
+fn log_to_stderr(cli: &Cli) {
     let wanted = std::env::var("SHELLTRACK_LOG").ok().filter(|filter| !filter.is_empty());
-    let Some(filter) = wanted.or_else(|| verbose.then(|| "shelltrack=debug,warn".to_owned())) else {
+    let usual = match cli.command {
+        _ if cli.verbose => Some("shelltrack=debug,warn"),
+        Command::Serve(_) => Some("shelltrack=error"),
+        _ => None,
+    };
+    let Some(filter) = wanted.or_else(|| usual.map(str::to_owned)) else {
         return;
     };
     let subscriber = tracing_subscriber::fmt()

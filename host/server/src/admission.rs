@@ -59,6 +59,12 @@ pub(crate) fn local() -> Identity {
     Identity { subject: "local".into(), proven: None, scopes: Scopes::ALL }
 }
 
+/// Who sends no token where one is needed for most.
+pub(crate) fn anonymous() -> Identity {
+    let nothing = Scopes { track: false, read: false };
+    Identity { subject: "anonymous".into(), proven: None, scopes: nothing }
+}
+
 /// What a method, or of `tools/call` a tool, needs.
 pub(crate) fn need(method: &str, tool: &str) -> Need {
     match (method, tool) {

@@ -4,14 +4,15 @@
 //! Session-Buddy does it: the caller need not send the event again. What the server could not do is an
 //! internal error of JSON-RPC, which tells the caller to try again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rmcp::schemars::{self, JsonSchema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use shelltrack_sandbox::types;
 
 use crate::records::{SessionRecord, State, now_us, rfc3339};
-use crate::store::Tally;
+use crate::store::{Counts, StoreError};
 
 /// What came of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,18 +39,28 @@ pub struct BrokenRule {
     pub message: String,
 }
 
+impl BrokenRule {
+    pub(crate) fn new(field: impl Into<String>, rule: &str, message: impl Into<String>) -> Self {
+        Self { field: field.into(), rule: rule.into(), message: message.into() }
+    }
+}
+
+/// Longest id of a session, as the component has it.
+pub(crate) const SESSION_ID_CHARS_MAX: usize = 200;
+
 /// Answer of `track_session_start` and `track_session_end`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TrackAnswer {
-    /// Id of the session; `null` when the event was refused.
+    /// Id of the session; `null` when a start was refused. An end repeats the id that it came with, and where
+    /// that is none, the empty text.
     pub session_id: Option<String>,
     /// What came of the event.
     pub status: TrackStatus,
-    /// Every field that was wrong, with the rule it broke.
+    /// With the status `error`: every field that was wrong, with the rule it broke.
     pub error: Option<String>,
     /// RFC 3339, UTC: start or end of the session as it is stored, or when the event was refused.
     pub timestamp: String,
-    /// The same as `error`, for programs. Present only when something was wrong.
+    /// What was wrong and what would be right, for programs. Present only when something was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<BrokenRule>,
     /// State of the session; present only after an end.
@@ -94,37 +105,59 @@ impl TrackAnswer {
 
     /// Somebody else's session stays as it is.
     pub(crate) fn foreign(session_id: String) -> Self {
-        let error =
-            "session_id: another identity began this session, and only that one can end it".to_owned();
-        Self::new(Some(session_id), TrackStatus::Error, Some(error), now())
+        let told = "another identity began this session, and only that one can end it";
+        let broken = BrokenRule::new("session_id", "not-owner", told);
+        Self { session_id: Some(session_id), ..Self::broken(vec![broken]) }
     }
 
+    /// As upstream has it: such an answer has no `error`.
     pub(crate) fn not_found(session_id: String) -> Self {
-        let error = "session_id: no session has this id".to_owned();
-        Self::new(Some(session_id), TrackStatus::NotFound, Some(error), now())
+        let told = "no session has this id; give the one that track_session_start answered";
+        let violations = vec![BrokenRule::new("session_id", "not-found", told)];
+        Self { violations, ..Self::new(Some(session_id), TrackStatus::NotFound, None, now()) }
+    }
+
+    /// The event's id is that of another start.
+    pub(crate) fn conflict() -> Self {
+        let told = "this event is stored already with other content or of another identity; give every start \
+                    a UUID of its own";
+        Self::broken(vec![BrokenRule::new("event_id", "conflict", told)])
     }
 
     pub(crate) fn refused(violations: &[types::Violation]) -> Self {
-        let violations: Vec<BrokenRule> = violations.iter().map(BrokenRule::from).collect();
-        let told: Vec<String> = violations
-            .iter()
-            .map(|broken| format!("{}: {} ({})", broken.field, broken.message, broken.rule))
-            .collect();
-        Self { violations, ..Self::new(None, TrackStatus::Error, Some(told.join("; ")), now()) }
+        Self::broken(violations.iter().map(BrokenRule::from).collect())
+    }
+
+    /// Of an end, whose answers always have an id (upstream's `SessionEndResult`).
+    pub(crate) fn about(self, sent: Option<&Value>) -> Self {
+        let fits = |id: &&str| id.chars().count() <= SESSION_ID_CHARS_MAX && !id.contains(char::is_control);
+        let id = sent.and_then(Value::as_str).filter(fits).unwrap_or_default();
+        Self { session_id: Some(id.to_owned()), ..self }
+    }
+
+    fn broken(violations: Vec<BrokenRule>) -> Self {
+        let error = Some(told(&violations));
+        Self { violations, ..Self::new(None, TrackStatus::Error, error, now()) }
     }
 }
 
-fn now() -> String {
+/// Broken rules as one text.
+fn told(violations: &[BrokenRule]) -> String {
+    let told: Vec<String> = violations
+        .iter()
+        .map(|broken| format!("{}: {} ({})", broken.field, broken.message, broken.rule))
+        .collect();
+    told.join("; ")
+}
+
+/// This machine's clock, as answers tell it.
+pub(crate) fn now() -> String {
     rfc3339(now_us()).unwrap_or_default()
 }
 
 impl From<&types::Violation> for BrokenRule {
     fn from(violation: &types::Violation) -> Self {
-        Self {
-            field: violation.field.clone(),
-            rule: rule_name(violation.rule).into(),
-            message: violation.message.clone(),
-        }
+        Self::new(violation.field.as_str(), rule_name(violation.rule), violation.message.as_str())
     }
 }
 
@@ -153,7 +186,7 @@ fn rule_name(rule: types::Rule) -> &'static str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivityStatus {
-    /// The open ones of these sessions have a new lease.
+    /// Those of these sessions that are not over have a new lease.
     Renewed,
     /// It was refused; sending it again changes nothing.
     Error,
@@ -168,96 +201,26 @@ pub struct ActivityAnswer {
     pub renewed: Vec<String>,
     /// Sessions that are not open here, or not the caller's.
     pub unknown: Vec<String>,
-    /// What was wrong, and what would be right.
+    /// Every field that was wrong, with the rule it broke.
     pub error: Option<String>,
     /// RFC 3339, UTC: the server's clock.
     pub timestamp: String,
+    /// The same as `error`, for programs. Present only when something was wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<BrokenRule>,
 }
 
 impl ActivityAnswer {
     pub(crate) fn renewed(asked: Vec<String>, renewed: Vec<String>) -> Self {
         let is_renewed: BTreeSet<&String> = renewed.iter().collect();
         let unknown = asked.into_iter().filter(|id| !is_renewed.contains(id)).collect();
-        Self { status: ActivityStatus::Renewed, unknown, error: None, timestamp: now(), renewed }
+        Self { status: ActivityStatus::Renewed, unknown, renewed, ..Self::refused(Vec::new()) }
     }
 
-    pub(crate) fn refused(error: String) -> Self {
+    pub(crate) fn refused(violations: Vec<BrokenRule>) -> Self {
+        let error = (!violations.is_empty()).then(|| told(&violations));
         let (renewed, unknown) = (Vec::new(), Vec::new());
-        Self { status: ActivityStatus::Error, renewed, unknown, error: Some(error), timestamp: now() }
-    }
-}
-
-/// How many sessions, and how long they lasted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Figures {
-    /// All of them.
-    pub sessions: u64,
-    /// Open ones.
-    pub active: u64,
-    /// Those whose end was announced.
-    pub ended: u64,
-    /// Those whose process vanished.
-    pub crashed: u64,
-    /// Those of which nobody knows.
-    pub lost: u64,
-    /// Average duration of those whose duration is known, in seconds.
-    pub duration_seconds_average: Option<f64>,
-}
-
-/// Figures of one component.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ComponentFigures {
-    /// The component.
-    pub component_name: String,
-    /// Its figures.
-    #[serde(flatten)]
-    pub figures: Figures,
-}
-
-/// Answer of `session_stats`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct StatsAnswer {
-    /// All components together.
-    pub total: Figures,
-    /// Each component, by name.
-    pub components: Vec<ComponentFigures>,
-    /// RFC 3339, UTC: the server's clock.
-    pub timestamp: String,
-}
-
-impl From<Vec<Tally>> for StatsAnswer {
-    fn from(tallies: Vec<Tally>) -> Self {
-        let all: Vec<&Tally> = tallies.iter().collect();
-        let mut by_component: BTreeMap<&str, Vec<&Tally>> = BTreeMap::new();
-        for tally in &tallies {
-            by_component.entry(&tally.component_name).or_default().push(tally);
-        }
-        let components = by_component.into_iter().map(|(name, tallies)| ComponentFigures {
-            component_name: name.to_owned(),
-            figures: figures(&tallies),
-        });
-        Self { total: figures(&all), components: components.collect(), timestamp: now() }
-    }
-}
-
-fn figures(tallies: &[&Tally]) -> Figures {
-    let count = |state: Option<State>| -> u64 {
-        tallies
-            .iter()
-            .filter(|tally| state.is_none_or(|state| tally.state == state))
-            .map(|tally| tally.sessions)
-            .sum()
-    };
-    let (duration_us, known) = tallies
-        .iter()
-        .fold((0.0, 0_u64), |(sum, known), tally| (sum + tally.duration_us, known + tally.durations));
-    Figures {
-        sessions: count(None),
-        active: count(Some(State::Active)),
-        ended: count(Some(State::Ended)),
-        crashed: count(Some(State::Crashed)),
-        lost: count(Some(State::Lost)),
-        duration_seconds_average: (known > 0).then(|| duration_us / 1e6 / known as f64),
+        Self { status: ActivityStatus::Error, renewed, unknown, error, timestamp: now(), violations }
     }
 }
 
@@ -327,10 +290,10 @@ pub struct HealthAnswer {
     pub version: String,
     /// RFC 3339, UTC: the server's clock.
     pub timestamp: String,
-    /// Engine of the store.
-    pub store: String,
+    /// Engine of the store. This and what follows is `null` for callers without the scope `read`.
+    pub store: Option<String>,
     /// Whether the store can be used.
-    pub store_reachable: bool,
+    pub store_reachable: Option<bool>,
     /// Sessions stored; `null` when the store cannot be used.
     pub sessions_total: Option<u64>,
     /// Those that are open.
@@ -340,17 +303,31 @@ pub struct HealthAnswer {
 }
 
 impl HealthAnswer {
-    pub(crate) fn new(server: &str, version: &str, store: &str) -> Self {
+    /// What everybody may know.
+    pub(crate) fn new(server: &str, version: &str, status: HealthStatus) -> Self {
         Self {
-            status: HealthStatus::Ok,
+            status,
             server: server.into(),
             version: version.into(),
             timestamp: now(),
-            store: store.into(),
-            store_reachable: true,
+            store: None,
+            store_reachable: None,
             sessions_total: None,
             sessions_active: None,
             error: None,
+        }
+    }
+
+    /// What those may know who may ask about sessions.
+    pub(crate) fn with_store(self, engine: &str, counted: &Result<Counts, StoreError>) -> Self {
+        let counts = counted.as_ref().ok();
+        Self {
+            store: Some(engine.into()),
+            store_reachable: Some(counted.is_ok()),
+            sessions_total: counts.map(|counts| counts.total),
+            sessions_active: counts.map(|counts| counts.active),
+            error: counted.as_ref().err().map(ToString::to_string),
+            ..self
         }
     }
 }

@@ -16,7 +16,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler, tool_handler};
 use serde_json::json;
 use shelltrack_access::{Identity, now_s};
 
-use crate::admission::{Denial, Need, allow, need, take_token};
+use crate::admission::{Denial, Need, allow, anonymous, need, take_token};
 use crate::records::SessionRecord;
 use crate::schema::LIST_LIMIT_DEFAULT;
 use crate::store::{Cursor, ListQuery};
@@ -71,7 +71,7 @@ impl Tools {
             (None, _, _) => Some(self.local.identity.clone()),
         };
         allow(caller.as_ref(), need)?;
-        Ok(caller.unwrap_or_else(|| self.local.identity.clone()))
+        Ok(caller.unwrap_or_else(anonymous))
     }
 }
 
@@ -94,6 +94,12 @@ impl ServerHandler for Tools {
             Err(denial) => {
                 return Ok(CallToolResult::error(vec![ContentBlock::text(denial.to_string())]).into());
             }
+        }
+        if !self.router.has_route(&request.name) {
+            return Err(ErrorData::invalid_params(
+                "there is no tool of this name; tools/list names them",
+                None,
+            ));
         }
         let cancelled = context.ct.clone();
         let call = self.router.call(ToolCallContext::new(self, request, context));

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post_service};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Map, Value, json};
@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Access, Denial, Need, allow, need, take_token};
+use crate::gate::{self, Gate};
 use crate::idle::Connection;
 use crate::listen::{self, Peer};
 use crate::message;
@@ -41,6 +42,12 @@ const METRICS_PATH: &str = "/metrics";
 /// How long a client may take to send a message once its head is there.
 const BODY_MS: u64 = 15_000;
 
+/// What rmcp wants to hear from every client. We answer JSON: whoever takes that is answered.
+const ACCEPTED: &str = "application/json, text/event-stream";
+
+/// Of an answer that did not wait for the message: what is left of it is not read.
+const CLOSE: (HeaderName, HeaderValue) = (header::CONNECTION, HeaderValue::from_static("close"));
+
 /// Code of JSON-RPC for a call that is not let in; the range is the server's own (JSON-RPC 2.0, 5.1).
 const DENIED: i32 = -32001;
 
@@ -54,7 +61,7 @@ pub struct Listen {
     /// Names by which clients reach it, beside loopback and the address itself: what a reverse proxy
     /// passes on as `Host`.
     pub hosts: Vec<String>,
-    /// Origins of web pages that may call, such as `https://admin.example`, beside its own on loopback.
+    /// Origins of web pages that may call, such as `https://admin.example`, beside those on its own port.
     pub origins: Vec<String>,
     /// Connections served at once; for a further one, that is closed which has been idle longest.
     pub connections: u16,
@@ -75,39 +82,31 @@ pub(crate) async fn serve(
     let listen_error = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let bound = listener.local_addr().map_err(listen_error)?;
+    let gate = Gate::new(bound, &listen.hosts, &listen.origins);
+    let gate = Arc::new(gate.map_err(|misnamed| Error::Misnamed(misnamed.to_string()))?);
     let door = Arc::new(Door { access: listen.access.clone(), rates: Rates::new(listen.rates) });
-    let scraped = Scraped { tools: tools.clone(), hosts: hosts(bound, &listen) };
+    // Calls under way are finished before they are cancelled: this ends with them, not with `stop`.
+    let over = CancellationToken::new();
+    let _ends_all = over.clone().drop_guard();
+    let guard = || from_fn_with_state(Arc::clone(&door), guard);
     let router = Router::new()
-        .route(METRICS_PATH, get(metrics).with_state(Arc::new(scraped)))
-        .route_service(PATH, mcp(tools, bound, &listen, &stop))
-        .layer(from_fn_with_state(door, guard));
+        .route(
+            METRICS_PATH,
+            get(metrics).with_state(tools.clone()).route_layer(guard()).fallback(other_method),
+        )
+        .route(PATH, post_service(mcp(tools, over)).route_layer(guard()).fallback(other_method))
+        .fallback(other_path)
+        .layer(gate.cors())
+        .layer(from_fn_with_state(gate, gate::pass));
     ready(bound);
     listen::run(listener, router, listen.connections, stop).await;
     Ok(())
 }
 
-/// Names by which a client may call this server.
-fn hosts(bound: SocketAddr, listen: &Listen) -> Vec<String> {
-    let loopback = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let bound_ip = Some(bound.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
-    loopback.into_iter().chain(bound_ip).chain(listen.hosts.iter().cloned()).collect()
-}
-
-/// What metrics are made of.
-struct Scraped {
-    tools: Tools,
-    hosts: Vec<String>,
-}
-
-/// What the door has let in is answered, but to no page of a browser.
-async fn metrics(State(scraped): State<Arc<Scraped>>, headers: HeaderMap) -> Response {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let is_known = scraped.hosts.iter().any(|known| known == without_port(host));
-    if !is_known || headers.contains_key(header::ORIGIN) {
-        return (StatusCode::FORBIDDEN, "this host or origin may not ask").into_response();
-    }
+/// What the door has let in is answered.
+async fn metrics(State(tools): State<Tools>) -> Response {
     let open = Filter { state: Some(SessionState::Active), with_archived: true, ..Filter::default() };
-    let Tools { store, metrics, .. } = &scraped.tools;
+    let Tools { store, metrics, .. } = &tools;
     match store.stats(open).await.map(|open| metrics.text(&open, store.engine())) {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Ok(Err(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written").into_response(),
@@ -115,30 +114,24 @@ async fn metrics(State(scraped): State<Arc<Scraped>>, headers: HeaderMap) -> Res
     }
 }
 
-/// `example:80`, `127.0.0.1:80` and `[::1]:80` without the port and the brackets (RFC 3986, 3.2.2).
-fn without_port(host: &str) -> &str {
-    match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    }
+/// What is allowed stands in `Allow`.
+async fn other_method() -> (StatusCode, &'static str) {
+    (StatusCode::METHOD_NOT_ALLOWED, "messages of MCP are sent by POST to /mcp; metrics are read by GET")
 }
 
-fn mcp(
-    tools: Tools,
-    bound: SocketAddr,
-    listen: &Listen,
-    stop: &CancellationToken,
-) -> StreamableHttpService<Tools, NeverSessionManager> {
-    // A page of another origin must not reach us through somebody's browser: DNS rebinding gives itself
-    // away by the Host, any other page by its Origin.
-    let own = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("http://{host}:{}", bound.port()));
+async fn other_path() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "there is nothing here: MCP is at /mcp, metrics are at /metrics")
+}
+
+fn mcp(tools: Tools, over: CancellationToken) -> StreamableHttpService<Tools, NeverSessionManager> {
+    // Hosts and origins were looked at by the gate.
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        .with_allowed_hosts(hosts(bound, listen))
-        .with_allowed_origins(own.into_iter().chain(listen.origins.iter().cloned()))
+        .disable_allowed_hosts()
+        .disable_allowed_origins()
         .with_max_request_body_bytes(2 * MESSAGE_BYTES_MAX) // the door has measured it; escapes may be spelt longer
-        .with_cancellation_token(stop.child_token());
+        .with_cancellation_token(over);
     StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(NeverSessionManager::default()), config)
 }
 
@@ -150,16 +143,13 @@ struct Door {
 
 /// Why a request goes no further.
 enum Stop {
-    Denied(Denial),
-    TooMany { retry_after_s: u64 },
+    /// With the id of the request, where it is known.
+    Denied(Denial, Value),
+    TooMany {
+        retry_after_s: u64,
+    },
     Unfit(message::Unfit),
     Plain(StatusCode, &'static str),
-}
-
-impl From<Denial> for Stop {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
-    }
 }
 
 async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
@@ -174,29 +164,22 @@ impl Door {
     /// token.
     async fn admit(&self, request: Request) -> Result<Request, Stop> {
         let from = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-        let presented = bearer(request.headers())?;
-        let caller = self.identify(presented.as_ref(), from);
+        let caller = self.bearer(request.headers());
         self.count(caller.as_ref().ok().and_then(Option::as_ref), from)?;
-        let caller = caller?;
-        if request.uri().path() == METRICS_PATH {
-            allow(caller.as_ref(), Need::Read)?;
-        }
         if request.method() != Method::POST {
             request.extensions().get::<Connection>().inspect(|connection| connection.work());
-            return Ok(request);
+            return self.may_read(caller, from).map(|()| request);
         }
         let (mut parts, body) = request.into_parts();
         let mut message = message::read(&read(body).await?).map_err(Stop::Unfit)?;
         parts.extensions.get::<Connection>().inspect(|connection| connection.work());
-        let token = arguments(&mut message).and_then(take_token);
-        let caller = match (caller, token) {
-            (None, Some(token)) => self.identify(Some(&token), from)?,
-            (caller, _) => caller,
-        };
-        let (method, tool) = message::target(&message);
-        allow(caller.as_ref(), need(method, tool))?;
+        let caller = self.allowed(caller, &mut message);
+        let caller = caller.map_err(|denial| refused(denial, from, message::id(&message)))?;
         parts.headers.remove(header::AUTHORIZATION);
         parts.headers.remove(header::CONTENT_LENGTH);
+        if takes_json(&parts.headers) {
+            parts.headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPTED));
+        }
         if let Some(caller) = caller {
             parts.extensions.insert(caller);
         }
@@ -204,8 +187,39 @@ impl Door {
         Ok(Request::from_parts(parts, Body::from(Value::Object(message).to_string())))
     }
 
-    fn identify(&self, token: Option<&Value>, from: IpAddr) -> Result<Option<Identity>, Denial> {
-        self.access.identify(token).inspect_err(|denial| tracing::warn!(%from, %denial, "a token is refused"))
+    /// Whether metrics may be read.
+    fn may_read(&self, caller: Result<Option<Identity>, Denial>, from: IpAddr) -> Result<(), Stop> {
+        let allowed = caller.and_then(|caller| allow(caller.as_ref(), Need::Read));
+        allowed.map_err(|denial| refused(denial, from, Value::Null))
+    }
+
+    /// Who sends a message, if they may.
+    fn allowed(
+        &self,
+        caller: Result<Option<Identity>, Denial>,
+        message: &mut Map<String, Value>,
+    ) -> Result<Option<Identity>, Denial> {
+        let token = arguments(message).and_then(take_token);
+        let caller = match (caller?, token) {
+            (None, Some(token)) => self.access.identify(Some(&token))?,
+            (caller, _) => caller,
+        };
+        let (method, tool) = message::target(message);
+        allow(caller.as_ref(), need(method, tool)).map(|()| caller)
+    }
+
+    /// Who the `Authorization` header says that calls (RFC 6750, 2.1). Where everybody may, it says nothing.
+    fn bearer(&self, headers: &HeaderMap) -> Result<Option<Identity>, Denial> {
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(header), Access::Guarded(_)) = (given.next(), &self.access) else {
+            return self.access.identify(None);
+        };
+        match header.to_str().ok().and_then(|header| header.split_once(' ')) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && given.next().is_none() => {
+                self.access.identify(Some(&token.trim().into()))
+            }
+            _ => Err(Denial::Invalid(Refusal::Malformed)),
+        }
     }
 
     fn count(&self, caller: Option<&Identity>, from: IpAddr) -> Result<(), Stop> {
@@ -214,27 +228,35 @@ impl Door {
     }
 }
 
-/// The token of the `Authorization` header (RFC 6750, 2.1).
-fn bearer(headers: &HeaderMap) -> Result<Option<Value>, Stop> {
-    let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(header) = given.next() else { return Ok(None) };
-    let malformed = Stop::Denied(Denial::Invalid(Refusal::Malformed));
-    match header.to_str().ok().and_then(|header| header.split_once(' ')) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && given.next().is_none() => {
-            Ok(Some(Value::from(token.trim())))
-        }
-        _ => Err(malformed),
+/// Whoever sends no token has not been told yet that one is needed: that is no news.
+fn refused(denial: Denial, from: IpAddr, id: Value) -> Stop {
+    if denial != Denial::Missing {
+        tracing::warn!(%from, %denial, "a call is refused");
     }
+    Stop::Denied(denial, id)
+}
+
+/// Whether a client takes JSON (RFC 9110, 12.5.1): who says nothing takes everything.
+fn takes_json(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter().peekable();
+    let is_json = |range: &str| {
+        let range = range.split(';').next().unwrap_or_default().trim();
+        ["*/*", "application/*", "application/json"].iter().any(|json| range.eq_ignore_ascii_case(json))
+    };
+    accepted.peek().is_none()
+        || accepted.any(|value| value.to_str().is_ok_and(|ranges| ranges.split(',').any(is_json)))
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, Stop> {
+    let too_large =
+        Stop::Plain(StatusCode::PAYLOAD_TOO_LARGE, "the message is too large; at most 1 MiB is taken");
+    if HttpBody::size_hint(&body).lower() > MESSAGE_BYTES_MAX as u64 {
+        return Err(too_large); // it says so itself
+    }
     let read = to_bytes(body, MESSAGE_BYTES_MAX);
     match tokio::time::timeout(Duration::from_millis(BODY_MS), read).await {
         Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(error)) if is_too_large(&error) => Err(Stop::Plain(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the message is too large; at most 1 MiB is taken",
-        )),
+        Ok(Err(error)) if is_too_large(&error) => Err(too_large),
         Ok(Err(_)) => Err(Stop::Plain(StatusCode::BAD_REQUEST, "the message broke off")),
         Err(_) => Err(Stop::Plain(StatusCode::REQUEST_TIMEOUT, "the message took too long")),
     }
@@ -254,20 +276,20 @@ fn arguments(message: &mut Map<String, Value>) -> Option<&mut Map<String, Value>
 impl IntoResponse for Stop {
     fn into_response(self) -> Response {
         match self {
-            Self::Denied(denial) => denied(&denial),
+            Self::Denied(denial, id) => denied(&denial, &id),
             Self::TooMany { retry_after_s } => {
                 let told = format!("too many requests; the next one is taken in {retry_after_s} s");
-                (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, retry_after_s.to_string())], told)
-                    .into_response()
+                let headers = [CLOSE, (header::RETRY_AFTER, HeaderValue::from(retry_after_s))];
+                (StatusCode::TOO_MANY_REQUESTS, headers, told).into_response()
             }
             Self::Unfit(unfit) => json_response(StatusCode::BAD_REQUEST, &unfit.answer()),
-            Self::Plain(status, told) => (status, told).into_response(),
+            Self::Plain(status, told) => (status, [CLOSE], told).into_response(),
         }
     }
 }
 
 /// RFC 6750, 3: no error code where no token was sent.
-fn denied(denial: &Denial) -> Response {
+fn denied(denial: &Denial, id: &Value) -> Response {
     let (status, challenge) = match denial {
         Denial::Missing => (StatusCode::UNAUTHORIZED, String::new()),
         Denial::Invalid(_) => (
@@ -284,7 +306,7 @@ fn denied(denial: &Denial) -> Response {
     };
     let challenge = HeaderValue::from_str(&format!("Bearer realm=\"shelltrack\"{challenge}"));
     let error = json!({"code": DENIED, "message": denial.to_string()});
-    let mut response = json_response(status, &json!({"jsonrpc": "2.0", "id": null, "error": error}));
+    let mut response = json_response(status, &json!({"jsonrpc": "2.0", "id": id, "error": error}));
     if let Ok(challenge) = challenge {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }

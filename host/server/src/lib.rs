@@ -17,6 +17,8 @@
 
 mod admission;
 mod answers;
+mod figures;
+mod gate;
 mod handler;
 mod handover;
 mod http;
@@ -49,9 +51,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use admission::Access;
 pub use answers::{
-    ActivityAnswer, ActivityStatus, BrokenRule, ComponentFigures, Figures, HealthAnswer, HealthStatus,
-    ListAnswer, ShowAnswer, ShowStatus, StatsAnswer, TrackAnswer, TrackStatus,
+    ActivityAnswer, ActivityStatus, BrokenRule, HealthAnswer, HealthStatus, ListAnswer, ShowAnswer,
+    ShowStatus, TrackAnswer, TrackStatus,
 };
+pub use figures::{ComponentFigures, Figures, StatsAnswer};
 pub use handover::Writing;
 pub use http::Listen;
 pub use listen::CONNECTIONS_DEFAULT;
@@ -91,6 +94,9 @@ pub enum Error {
         /// What the operating system says.
         source: io::Error,
     },
+    /// A name that was allowed is none.
+    #[error("{0}")]
+    Misnamed(String),
     /// A connection broke off, or its client does not speak MCP.
     #[error("the connection ended: {0}")]
     Connection(String),
@@ -147,22 +153,23 @@ impl Server {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (read, write) = tokio::io::split(stream);
-        self.serve_halves(read, write).await
+        self.serve_halves(read, write, CancellationToken::new()).await
     }
 
-    /// Serves stdin and stdout until they close.
-    pub async fn serve_stdio(self) -> Result<(), Error> {
+    /// Serves stdin and stdout until they close, or until told to stop: then nothing more is read, and what was
+    /// asked before is answered, for some seconds.
+    pub async fn serve_stdio(self, stop: CancellationToken) -> Result<(), Error> {
         let (read, write) = stdio_pipes();
-        self.serve_halves(read, write).await
+        self.serve_halves(read, write, stop).await
     }
 
-    async fn serve_halves<R, W>(self, read: R, write: W) -> Result<(), Error>
+    async fn serve_halves<R, W>(self, read: R, write: W, stop: CancellationToken) -> Result<(), Error>
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let connection_error = |error: &dyn std::fmt::Display| Error::Connection(error.to_string());
-        let service = match self.tools.serve(lines::Lines::new(read, write)).await {
+        let service = match self.tools.serve(lines::Lines::new(read, write, stop)).await {
             Ok(service) => service,
             // Nobody asked anything: that is no failure.
             Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
@@ -172,8 +179,9 @@ impl Server {
         Ok(())
     }
 
-    /// Serves streamable HTTP at `/mcp` until cancelled. `ready` is called with the bound address. Without
-    /// authentication only loopback addresses are served.
+    /// Serves streamable HTTP at `/mcp` until told to stop: then nobody is let in any more, and what was asked
+    /// before is answered, for some seconds. `ready` is called with the bound address. Without authentication
+    /// only loopback addresses are served.
     pub async fn serve_http(
         self,
         listen: Listen,

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use rmcp::RoleServer;
@@ -17,26 +18,33 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, FramedRead};
+use tokio_util::sync::CancellationToken;
 
 use crate::MESSAGE_BYTES_MAX;
 use crate::message::{self, Unfit};
 
 /// Answers to junk that wait to be written: who sends junk and reads nothing gets no more of them.
-const UNFIT_ANSWERS_MAX: usize = 64;
+const UNFIT_ANSWERS_MAX: u32 = 64;
+
+/// How long they may take to be written when nothing else comes: as long as rmcp waits for its own.
+const GRACE_MS: u64 = 5_000;
 
 /// The transport.
 pub(crate) struct Lines<R, W> {
     read: FramedRead<R, LineDecoder>,
     write: Arc<Mutex<Option<W>>>,
     unfit_answers: Arc<Semaphore>,
+    /// Nothing is read after this.
+    stop: CancellationToken,
 }
 
 impl<R: AsyncRead, W> Lines<R, W> {
-    pub(crate) fn new(read: R, write: W) -> Self {
+    pub(crate) fn new(read: R, write: W, stop: CancellationToken) -> Self {
         Self {
             read: FramedRead::new(read, LineDecoder::default()),
             write: Arc::new(Mutex::new(Some(write))),
-            unfit_answers: Arc::new(Semaphore::new(UNFIT_ANSWERS_MAX)),
+            unfit_answers: Arc::new(Semaphore::new(UNFIT_ANSWERS_MAX as usize)),
+            stop,
         }
     }
 }
@@ -86,9 +94,34 @@ where
         async move { write_line(&write, &message).await }
     }
 
+    /// At the end, rmcp finishes what was asked before; what it has not seen is finished here.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        let message = self.next_message().await;
+        if message.is_none() {
+            let answered = self.unfit_answers.acquire_many(UNFIT_ANSWERS_MAX);
+            let _too_late = tokio::time::timeout(Duration::from_millis(GRACE_MS), answered).await;
+        }
+        message
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        drop(self.write.lock().await.take());
+        Ok(())
+    }
+}
+
+impl<R, W> Lines<R, W>
+where
+    R: AsyncRead + Send + Unpin,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    async fn next_message(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let unfit = match self.read.next().await? {
+            let line = tokio::select! {
+                line = self.read.next() => line?,
+                () = self.stop.cancelled() => return None,
+            };
+            let unfit = match line {
                 Ok(Line::Whole(line)) if line.trim_ascii().is_empty() => continue,
                 Ok(Line::Whole(line)) => match parse(&line) {
                     Ok(message) => return Some(message),
@@ -102,11 +135,6 @@ where
             };
             self.refuse(&unfit);
         }
-    }
-
-    async fn close(&mut self) -> io::Result<()> {
-        drop(self.write.lock().await.take());
-        Ok(())
     }
 }
 
@@ -163,12 +191,13 @@ impl Decoder for LineDecoder {
         }
     }
 
-    /// What has no line feed at the end is no message.
+    /// The last line may lack its line feed.
     fn decode_eof(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Line>> {
         let line = self.decode(buffer)?;
-        if line.is_none() {
-            buffer.clear();
+        if std::mem::take(&mut self.is_discarding) {
+            return Ok(Some(Line::TooLong));
         }
-        Ok(line)
+        let has_rest = line.is_none() && !buffer.is_empty();
+        Ok(if has_rest { Some(Line::Whole(buffer.split())) } else { line })
     }
 }

@@ -22,8 +22,8 @@ pub const CONNECTIONS_DEFAULT: u16 = 512;
 /// How long a client may take to send a request's head, and how long a connection may be idle.
 const HEAD_MS: u64 = 15_000;
 
-/// Bytes of a request's head: a token has at most 4 KiB.
-const HEAD_BYTES_MAX: usize = 32 << 10;
+/// Bytes of a request's head: a token has at most 4 KiB. hyper reads somewhat more before it stops; `gate` counts.
+pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// How long a connection lives: one that reads its answers a byte at a time must end too. Clients open
 /// another one without noticing.
@@ -67,6 +67,7 @@ pub(crate) async fn run(
             router.clone().layer(Extension(from)).layer(from_fn_with_state(connection.clone(), idle::note));
         tokio::spawn(serve(stream, router, connection, slot, stop.clone()));
     }
+    drop(listener); // from now on nobody connects
     let all = slots.acquire_many(connections_max.into());
     let _too_late = tokio::time::timeout(Duration::from_millis(GRACE_MS), all).await;
 }

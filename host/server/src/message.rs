@@ -2,7 +2,8 @@
 //!
 //! What a method's parameters must be is MCP's business.
 
-use rmcp::model::{ErrorCode, ErrorData};
+use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ErrorData};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Why a message is answered without MCP.
@@ -27,7 +28,11 @@ impl Unfit {
     pub(crate) fn shape(message: &Map<String, Value>) -> Self {
         Self {
             id: id(message),
-            ..Self::new(ErrorCode::INVALID_REQUEST, "this is no request, notification or response of MCP")
+            ..Self::new(
+                ErrorCode::INVALID_REQUEST,
+                "this is no request, notification or response of MCP: `jsonrpc` is 2.0, `method` a text, `id` a \
+                 text or a whole number of 64 bits, and `params` an object",
+            )
         }
     }
 
@@ -49,19 +54,63 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Map<String, Value>, Unfit> {
         Err(_) => {
             return Err(Unfit::new(
                 ErrorCode::PARSE_ERROR,
-                "this is no JSON, or nested deeper than 128 levels",
+                "this is no JSON, is nested deeper than 128 levels, or has a number or an escape that stands for \
+                 nothing",
             ));
         }
     };
+    if let Some(told) = unfit_number(bytes) {
+        let id = Some(id(&message)).filter(|id| !id.is_f64()).unwrap_or_default(); // it may be that number
+        return Err(Unfit { id, ..Unfit::new(ErrorCode::INVALID_REQUEST, told) });
+    }
     let is_answer = message.contains_key("result") || message.contains_key("error");
     let is_form = message.get("jsonrpc") == Some(&json!("2.0"))
         && (is_answer || message.get("method").is_some_and(Value::is_string))
-        && message.get("id").is_none_or(|id| id.is_string() || id.is_i64() || id.is_u64());
-    if is_form { Ok(message) } else { Err(Unfit::shape(&message)) }
+        && message.get("id").is_none_or(|id| id.is_string() || id.is_i64())
+        && message.get("params").is_none_or(|params| params.is_object() || params.is_null());
+    // What it cannot read, MCP's own transport would answer as no JSON-RPC at all.
+    let is_message = is_form && ClientJsonRpcMessage::deserialize(&Value::Object(message.clone())).is_ok();
+    if is_message { Ok(message) } else { Err(Unfit::shape(&message)) }
+}
+
+/// Whether there is a whole number that no 64 bits hold: read as a fraction it would silently be another one.
+/// The text is JSON.
+fn unfit_number(json: &[u8]) -> Option<&'static str> {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'-' | b'0'..=b'9')) {
+        let (_, from) = rest.split_at(at);
+        if from.starts_with(b"\"") {
+            rest = after_text(from);
+            continue;
+        }
+        let is_part = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+        let length = from.iter().position(|byte| !is_part(byte)).unwrap_or(from.len());
+        let (number, after) = from.split_at(length);
+        let number = std::str::from_utf8(number).unwrap_or_default();
+        let is_whole = !number.contains(['.', 'e', 'E']);
+        if is_whole && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
+            return Some("a whole number does not fit 64 bits; send it as text");
+        }
+        rest = after;
+    }
+    None
+}
+
+/// What follows a text that begins here.
+fn after_text(json: &[u8]) -> &[u8] {
+    let mut is_escaped = true; // the first quote ends nothing
+    for (at, byte) in json.iter().enumerate() {
+        match byte {
+            b'"' if !is_escaped => return json.get(at + 1..).unwrap_or_default(),
+            b'\\' if !is_escaped => is_escaped = true,
+            _ => is_escaped = false,
+        }
+    }
+    &[]
 }
 
 /// The id where it is one that can be repeated.
-fn id(message: &Map<String, Value>) -> Value {
+pub(crate) fn id(message: &Map<String, Value>) -> Value {
     message.get("id").filter(|id| id.is_string() || id.is_number()).cloned().unwrap_or_default()
 }
 
@@ -106,6 +155,37 @@ mod tests {
         check_unfit(r#"{"jsonrpc":"2.0","method":7,"id":"a"}"#, -32600, json!("a"));
         check_unfit(r#"{"jsonrpc":"2.0","method":"ping","id":{}}"#, -32600, Value::Null);
         check_unfit(r#"{"jsonrpc":"2.0","method":"ping","id":1.5}"#, -32600, json!(1.5));
+        check_unfit(r#"{"jsonrpc":"2.0","method":"ping","id":7,"params":[]}"#, -32600, json!(7));
+        check_unfit(
+            r#"{"jsonrpc":"2.0","method":"ping","id":18446744073709551615}"#,
+            -32600,
+            json!(18_446_744_073_709_551_615_u64),
+        );
+        check_unfit(r#"{"jsonrpc":"2.0","method":"ping","id":18446744073709551616}"#, -32600, Value::Null);
+        for fits in [
+            r#"{"jsonrpc":"2.0","method":"ping","id":-7,"params":null}"#,
+            r#"{"jsonrpc":"2.0","method":"x/y"}"#,
+        ] {
+            assert!(read(fits.as_bytes()).is_ok(), "{fits}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_taken_as_they_are_or_refused() {
+        let with = |number: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":7,"method":"x","params":{{"a\\\"9":"\\\\","b":[{number}],"c":"{}"}}}}"#,
+                "9".repeat(40)
+            )
+        };
+        for fits in
+            ["18446744073709551615", "-9223372036854775808", "0", "-0", "1e30", "12345678901234567890.5"]
+        {
+            assert!(read(with(fits).as_bytes()).is_ok(), "{fits}");
+        }
+        for unfit in ["18446744073709551616", "-9223372036854775809", "12345678901234567890123"] {
+            check_unfit(&with(unfit), -32600, json!(7));
+        }
     }
 
     #[test]

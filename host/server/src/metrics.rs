@@ -13,7 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::store::Tally;
+use crate::store::Stats;
 
 /// What a client of Prometheus calls this format.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,11 +22,11 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 const DURATION_BOUNDS_S: [f64; 9] =
     [60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0, f64::INFINITY];
 
-/// Names of components and kinds of shell that get a series of their own: clients choose them, and a hostile
-/// one could choose millions.
-const NAMES_MAX: usize = 200;
+/// Series that one metric has at most, and so names of components that have one of their own: clients choose
+/// them, and a hostile one could choose millions.
+const SERIES_MAX: usize = 200;
 
-/// What stands for all further names.
+/// What stands in the labels of all further series.
 const OTHER: &str = "other";
 
 /// The component of what was refused: nobody vouches for a name in it.
@@ -76,7 +76,7 @@ impl Counted {
         if self.names.contains(name) {
             return name.to_owned();
         }
-        if self.names.len() >= NAMES_MAX {
+        if self.names.len() >= SERIES_MAX {
             return OTHER.to_owned();
         }
         self.names.insert(name.to_owned());
@@ -92,7 +92,10 @@ impl Metrics {
     /// A start is stored, or was already.
     pub(crate) fn started(&self, component: &str, shell_type: &str) {
         self.count(|counted| {
-            let labels = (counted.name(component), counted.name(shell_type));
+            let labels = (counted.name(component), shell_type.to_owned());
+            let is_new = !counted.starts.contains_key(&labels);
+            let has_room = counted.starts.len() < SERIES_MAX;
+            let labels = if is_new && !has_room { (OTHER.to_owned(), OTHER.to_owned()) } else { labels };
             *counted.starts.entry(labels).or_default() += 1;
         });
     }
@@ -129,11 +132,16 @@ impl Metrics {
     }
 
     /// Everything as text; `active` counts the open sessions that the store holds.
-    pub(crate) fn text(&self, active: &[Tally], engine: &'static str) -> Result<String, fmt::Error> {
+    pub(crate) fn text(&self, active: &Stats, engine: &'static str) -> Result<String, fmt::Error> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut open = BTreeMap::new();
-        for tally in active {
-            *open.entry(counted.name(&tally.component_name)).or_default() += tally.sessions;
+        let mut others: u64 = active.total.iter().map(|tally| tally.sessions).sum();
+        for (component, tally) in &active.components {
+            *open.entry(counted.name(component)).or_default() += tally.sessions;
+            others = others.saturating_sub(tally.sessions);
+        }
+        if others > 0 {
+            *open.entry(OTHER.to_owned()).or_default() += others;
         }
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Exposition { counted, open, engine }));
@@ -230,10 +238,16 @@ mod tests {
 
     use super::*;
     use crate::records::State;
+    use crate::store::Tally;
 
-    fn tally(component_name: &str, sessions: u64) -> Tally {
-        let component_name = component_name.to_owned();
-        Tally { component_name, state: State::Active, sessions, duration_us: 0.0, durations: 0 }
+    /// Open sessions of one component, and of others that are not told one by one.
+    fn open(component_name: &str, sessions: u64, others: u64) -> Stats {
+        let tally = |sessions| Tally { state: State::Active, sessions, duration_us: 0.0, durations: 0 };
+        Stats {
+            total: vec![tally(sessions + others)],
+            components: vec![(component_name.to_owned(), tally(sessions))],
+            has_more_components: others > 0,
+        }
     }
 
     #[test]
@@ -245,12 +259,13 @@ mod tests {
         metrics.ended("mahavishnu", Some(1e9));
         metrics.ended("mahavishnu", None);
         metrics.end_failed(EndStatus::NotFound);
-        let read = Exposition::parse(&metrics.text(&[tally("mahavishnu", 4)], "sqlite").unwrap());
+        let read = Exposition::parse(&metrics.text(&open("mahavishnu", 4, 3), "sqlite").unwrap());
         let start = "session_start_total{component_name=\"mahavishnu\",shell_type=\"MahavishnuShell\"}";
         assert_eq!(read.value(start), 2.0);
         assert_eq!(read.value("session_end_total{component_name=\"mahavishnu\",status=\"success\"}"), 3.0);
         assert_eq!(read.value("session_end_total{component_name=\"unknown\",status=\"not_found\"}"), 1.0);
         assert_eq!(read.value("active_sessions{component_name=\"mahavishnu\"}"), 4.0);
+        assert_eq!(read.value("active_sessions{component_name=\"other\"}"), 3.0);
         assert_eq!(read.value("session_duration_seconds_count{component_name=\"mahavishnu\"}"), 2.0);
         let within = "session_duration_seconds_bucket{le=\"300.0\",component_name=\"mahavishnu\"}";
         assert_eq!(read.value(within), 1.0);
@@ -261,10 +276,11 @@ mod tests {
         let metrics = Metrics::default();
         for number in 0..10_000 {
             metrics.started(&format!("c{number}"), "bash");
+            metrics.started("mahavishnu", &format!("shell{number}"));
         }
-        let text = metrics.text(&[], "sqlite").unwrap();
-        assert!(text.lines().count() < 2 * NAMES_MAX, "{}", text.lines().count());
+        let text = metrics.text(&Stats::default(), "sqlite").unwrap();
+        assert!(text.lines().count() < 2 * SERIES_MAX, "{}", text.lines().count());
         let read = Exposition::parse(&text);
-        assert_eq!(read.sum("session_start_total", ""), 10_000.0);
+        assert_eq!(read.sum("session_start_total", ""), 20_000.0);
     }
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use rmcp::model::JsonObject;
 use rmcp::schemars::{self, JsonSchema};
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::records::State;
@@ -132,72 +131,71 @@ fn session_end() -> &'static str {
     "session_end"
 }
 
-/// Which sessions are meant. What is absent filters nothing.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// Which sessions are meant; read by `questions`, as all that follows. What is absent filters nothing.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct FilterArguments {
     /// Only sessions of this type, such as `admin_shell`.
-    #[serde(default)]
-    pub(crate) session_type: Option<String>,
+    #[schemars(default)]
+    session_type: Option<String>,
     /// Only sessions of this component.
-    #[serde(default)]
-    pub(crate) component_name: Option<String>,
+    #[schemars(default)]
+    component_name: Option<String>,
     /// Only sessions of this user.
-    #[serde(default)]
-    pub(crate) username: Option<String>,
+    #[schemars(default)]
+    username: Option<String>,
     /// Only sessions on this machine.
-    #[serde(default)]
-    pub(crate) hostname: Option<String>,
+    #[schemars(default)]
+    hostname: Option<String>,
     /// Only sessions in this state.
-    #[serde(default)]
-    pub(crate) state: Option<State>,
+    #[schemars(default)]
+    state: Option<State>,
     /// Only open sessions: short for the state `active`.
-    #[serde(default)]
-    pub(crate) active: Option<bool>,
+    #[schemars(default)]
+    active: Option<bool>,
     /// Only sessions that started at this RFC 3339 time or later.
-    #[serde(default)]
-    #[schemars(extend("format" = "date-time"))]
-    pub(crate) started_after: Option<String>,
+    #[schemars(default, extend("format" = "date-time"))]
+    started_after: Option<String>,
     /// Only sessions that started before this RFC 3339 time.
-    #[serde(default)]
-    #[schemars(extend("format" = "date-time"))]
-    pub(crate) started_before: Option<String>,
+    #[schemars(default, extend("format" = "date-time"))]
+    started_before: Option<String>,
     /// Also sessions that are archived.
-    #[serde(default)]
-    pub(crate) archived: Option<bool>,
+    #[schemars(default)]
+    archived: Option<bool>,
 }
 
 /// Arguments of `list_sessions`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct ListArguments {
-    #[serde(flatten)]
-    pub(crate) filter: FilterArguments,
+    #[schemars(flatten)]
+    filter: FilterArguments,
     /// At most so many records; 50 when absent.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = LIST_LIMIT_MAX))]
-    pub(crate) limit: Option<u32>,
+    #[schemars(default, range(min = 1, max = LIST_LIMIT_MAX))]
+    limit: Option<u32>,
     /// `next_cursor` of an earlier answer: the list goes on from there.
-    #[serde(default)]
-    pub(crate) cursor: Option<String>,
+    #[schemars(default)]
+    cursor: Option<String>,
 }
 
 /// Arguments of `show_session`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct ShowArguments {
     /// The session's id, or the correlation id its emitter gave it.
     #[schemars(length(min = 1, max = 200))]
-    pub(crate) session_id: String,
+    session_id: String,
 }
 
 /// Arguments of `session_stats`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct StatsArguments {
-    #[serde(flatten)]
-    pub(crate) filter: FilterArguments,
+    #[schemars(flatten)]
+    filter: FilterArguments,
 }
 
 /// Sessions of one renewal: an agent's shells, with much to spare.
@@ -209,20 +207,23 @@ pub(crate) const LEASE_DEFAULT_S: u32 = 180;
 /// Longest lease, in seconds: 30 days, as for sessions that nobody renews.
 pub(crate) const LEASE_MAX_S: u32 = 30 * 86_400;
 
-/// Arguments of `track_session_activity`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Arguments of `track_session_activity`; read by `questions`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct ActivityArguments {
     /// Ids of open sessions that were seen.
     #[schemars(length(min = 1, max = RENEWED_SESSIONS_MAX), inner(length(min = 1, max = 200)))]
-    pub(crate) session_ids: Vec<String>,
+    session_ids: Vec<String>,
     /// RFC 3339 time at which they were seen.
     #[schemars(extend("format" = "date-time"))]
-    pub(crate) timestamp: String,
+    timestamp: String,
     /// How many seconds they count as seen from now on: unseen for longer, a session is `lost`.
-    #[serde(default = "lease_default_s")]
-    #[schemars(range(min = 1, max = LEASE_MAX_S))]
-    pub(crate) lease_seconds: u32,
+    #[schemars(default = "lease_default_s", range(min = 1, max = LEASE_MAX_S))]
+    lease_seconds: u32,
+    /// Access token, for callers that cannot send it with the connection.
+    #[schemars(default)]
+    token: Option<String>,
 }
 
 fn lease_default_s() -> u32 {

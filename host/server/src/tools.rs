@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rmcp::handler::server::common::{Extension, schema_for_input, schema_for_output};
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::IntoCallToolResult;
-use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::handler::server::wrapper::Json;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, JsonObject, MetaObject};
 use rmcp::schemars::JsonSchema;
 use rmcp::{ErrorData, tool, tool_router};
@@ -18,9 +18,8 @@ use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::{Policy, Rule, Violation};
 
 use crate::admission::local;
-use crate::answers::{
-    ActivityAnswer, HealthAnswer, HealthStatus, ListAnswer, ShowAnswer, StatsAnswer, TrackAnswer,
-};
+use crate::answers::{ActivityAnswer, HealthAnswer, HealthStatus, ListAnswer, ShowAnswer, TrackAnswer};
+use crate::figures::StatsAnswer;
 use crate::handover::Announced;
 use crate::metrics::{EndStatus, Metrics};
 use crate::questions;
@@ -29,7 +28,7 @@ use crate::schema::{
     ActivityArguments, EndArguments, ListArguments, NoArguments, ShowArguments, StartArguments,
     StatsArguments, portable,
 };
-use crate::store::{Ending, Store, StoreError};
+use crate::store::{Ending, Starting, Store, StoreError};
 
 /// Name by which the server introduces itself.
 pub(crate) const SERVER_NAME: &str = "shelltrack";
@@ -85,7 +84,11 @@ impl Tools {
                 }
             };
         let (component, shell_type) = (event.component_name.clone(), event.shell_type.clone());
-        let stored = self.store.track_start(event, caller.proven).await.map_err(store_error)?;
+        let starting = self.store.track_start(event, caller.proven).await.map_err(store_error)?;
+        let Starting::Stored(stored) = starting else {
+            self.metrics.start_refused();
+            return Ok(Json(TrackAnswer::conflict()));
+        };
         let start_time = rfc3339(stored.start_us).ok_or_else(|| store_error(StoreError::Corrupt))?;
         self.metrics.started(&component, &shell_type);
         tracing::info!(session_id = stored.session_id, "session start tracked");
@@ -106,11 +109,13 @@ impl Tools {
         Extension(caller): Extension<Identity>,
         arguments: JsonObject,
     ) -> Result<Json<TrackAnswer>, ErrorData> {
+        let sent = arguments.get("session_id").cloned();
         let event = match self.sandbox.validate_end(&Value::Object(arguments).to_string(), &Policy::default())
         {
             Ok(event) => event,
             Err(error) => {
-                return refusal(error).map(Json).inspect(|_| self.metrics.end_failed(EndStatus::Error));
+                self.metrics.end_failed(EndStatus::Error);
+                return refusal(error).map(|answer| Json(answer.about(sent.as_ref())));
             }
         };
         let session_id = event.session_id.clone();
@@ -132,23 +137,24 @@ impl Tools {
     }
 
     /// Tells that sessions are still open, at most 1000 at once. A session unseen for longer than its lease
-    /// becomes `lost`; one that nobody ever renews has 30 days. Answers which ones are renewed, and which are
-    /// not open here.
+    /// becomes `lost`, until it is seen again; one that nobody ever renews has 30 days. Answers which ones are
+    /// renewed, and which are not open here.
     #[tool(
         title = "Track session activity",
         meta = tags(&["tracking", "write"]),
+        input_schema = input_schema::<ActivityArguments>(),
         annotations(read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
     )]
     async fn track_session_activity(
         &self,
         Extension(caller): Extension<Identity>,
-        Parameters(arguments): Parameters<ActivityArguments>,
+        arguments: JsonObject,
     ) -> Result<Json<ActivityAnswer>, ErrorData> {
-        let asked = arguments.session_ids.clone();
-        let renewal = match questions::renewal(arguments, caller.proven) {
+        let renewal = match questions::renewal(&arguments, caller.proven) {
             Ok(renewal) => renewal,
-            Err(told) => return Ok(Json(ActivityAnswer::refused(told))),
+            Err(broken) => return Ok(Json(ActivityAnswer::refused(broken))),
         };
+        let asked = renewal.session_ids.clone();
         let renewed = self.store.renew(renewal).await.map_err(store_error)?;
         self.metrics.renewed(renewed.len());
         Ok(Json(ActivityAnswer::renewed(asked, renewed)))
@@ -159,16 +165,13 @@ impl Tools {
     #[tool(
         title = "Session statistics",
         meta = tags(&["sessions", "read"]),
+        input_schema = input_schema::<StatsArguments>(),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn session_stats(
-        &self,
-        Parameters(arguments): Parameters<StatsArguments>,
-    ) -> Result<Json<StatsAnswer>, ListFailure> {
-        let filter = questions::filter(arguments.filter).map_err(ListFailure::Question)?;
-        let tallies =
-            self.store.stats(filter).await.map_err(|error| ListFailure::Store(store_error(error)))?;
-        Ok(Json(StatsAnswer::from(tallies)))
+    async fn session_stats(&self, arguments: JsonObject) -> Result<Json<StatsAnswer>, NoAnswer> {
+        let filter = questions::stats(&arguments).map_err(NoAnswer::Question)?;
+        let stats = self.store.stats(filter).await.map_err(NoAnswer::store)?;
+        Ok(Json(StatsAnswer::from(stats)))
     }
 
     /// Lists sessions, newest first, 50 at once unless `limit` says otherwise. Where there are more, give
@@ -176,14 +179,12 @@ impl Tools {
     #[tool(
         title = "List sessions",
         meta = tags(&["sessions", "read"]),
+        input_schema = input_schema::<ListArguments>(),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn list_sessions(
-        &self,
-        Parameters(arguments): Parameters<ListArguments>,
-    ) -> Result<Json<ListAnswer>, ListFailure> {
-        let query = questions::list(arguments).map_err(ListFailure::Question)?;
-        let page = self.store.list(query).await.map_err(|error| ListFailure::Store(store_error(error)))?;
+    async fn list_sessions(&self, arguments: JsonObject) -> Result<Json<ListAnswer>, NoAnswer> {
+        let query = questions::list(&arguments).map_err(NoAnswer::Question)?;
+        let page = self.store.list(query).await.map_err(NoAnswer::store)?;
         Ok(Json(ListAnswer {
             count: page.records.len(),
             sessions: page.records,
@@ -195,18 +196,17 @@ impl Tools {
     #[tool(
         title = "Show session",
         meta = tags(&["sessions", "read"]),
+        input_schema = input_schema::<ShowArguments>(),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn show_session(
-        &self,
-        Parameters(arguments): Parameters<ShowArguments>,
-    ) -> Result<Json<ShowAnswer>, ErrorData> {
-        let session = self.store.show(arguments.session_id).await.map_err(store_error)?;
+    async fn show_session(&self, arguments: JsonObject) -> Result<Json<ShowAnswer>, NoAnswer> {
+        let id = questions::show(&arguments).map_err(NoAnswer::Question)?;
+        let session = self.store.show(id).await.map_err(NoAnswer::store)?;
         Ok(Json(ShowAnswer::from(session)))
     }
 
-    /// Tells whether the server and its store work, and how many sessions there are. Needs no token. An unhealthy
-    /// store is an error of the call.
+    /// Tells whether the server and its store work, and whoever has the scope `read`, how many sessions there are.
+    /// Needs no token. An unhealthy store is an error of the call.
     #[tool(
         title = "Health check",
         meta = tags(&["health"]),
@@ -214,21 +214,22 @@ impl Tools {
         output_schema = schema_for_output::<HealthAnswer>(),
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn health_check(&self) -> Result<CallToolResult, ErrorData> {
-        let mut health = HealthAnswer::new(SERVER_NAME, env!("CARGO_PKG_VERSION"), self.store.engine());
-        match self.store.counts().await {
-            Ok(counts) => {
-                health.sessions_total = Some(counts.total);
-                health.sessions_active = Some(counts.active);
-                Ok(CallToolResult::structured(json!(health)))
-            }
-            Err(error) => {
-                health.status = HealthStatus::Unhealthy;
-                health.store_reachable = false;
-                health.error = Some(error.to_string());
-                Ok(CallToolResult::structured_error(json!(health)))
-            }
+    async fn health_check(
+        &self,
+        Extension(caller): Extension<Identity>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let counted = self.store.counts().await;
+        let status = if counted.is_ok() { HealthStatus::Ok } else { HealthStatus::Unhealthy };
+        let mut health = HealthAnswer::new(SERVER_NAME, env!("CARGO_PKG_VERSION"), status);
+        if caller.scopes.read {
+            health = health.with_store(self.store.engine(), &counted);
         }
+        let health = json!(health);
+        Ok(if counted.is_ok() {
+            CallToolResult::structured(health)
+        } else {
+            CallToolResult::structured_error(health)
+        })
     }
 }
 
@@ -283,15 +284,21 @@ pub(crate) fn store_error(error: StoreError) -> ErrorData {
     ErrorData::internal_error(error.to_string(), Some(json!({"kind": "store"})))
 }
 
-/// Why there is no list.
-enum ListFailure {
-    /// The question is wrong: an error of the call (SEP-1303), as rmcp answers arguments it cannot read.
+/// Why a question is not answered.
+enum NoAnswer {
+    /// It is wrong: an error of the call (SEP-1303).
     Question(String),
     /// An internal error.
     Store(ErrorData),
 }
 
-impl IntoCallToolResult for ListFailure {
+impl NoAnswer {
+    fn store(error: StoreError) -> Self {
+        Self::Store(store_error(error))
+    }
+}
+
+impl IntoCallToolResult for NoAnswer {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
         match self {
             Self::Question(told) => Ok(CallToolResult::error(vec![ContentBlock::text(told)]).into()),

@@ -19,19 +19,33 @@ use crate::store::{Filter, Import, ListQuery, Store, StoreError};
 const PART_SESSIONS: u32 = 500;
 
 /// One line of an export: the record, and what the record keeps to itself.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Line {
     #[serde(flatten)]
     session: SessionRecord,
+    #[serde(flatten)]
+    kept: Kept,
+}
+
+/// What a record keeps to itself.
+#[derive(Serialize, Deserialize)]
+struct Kept {
     home: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end_event_id: Option<String>,
 }
 
+impl Line {
+    /// Reads its parts one after the other: flattened ones would not tell where they are wrong.
+    fn read(text: &str) -> Result<Self, serde_json::Error> {
+        Ok(Self { session: serde_json::from_str(text)?, kept: serde_json::from_str(text)? })
+    }
+}
+
 /// Part of an export.
 #[derive(Clone, Debug, Default)]
 pub struct Part {
-    /// Lines of JSON, newest start first.
+    /// Lines of JSON, oldest start first.
     pub lines: Vec<String>,
     /// Where it goes on.
     pub next: Option<String>,
@@ -56,10 +70,14 @@ impl Server {
     pub async fn export(&self, from: Option<&str>) -> Result<Part, StoreError> {
         let after = from.map(str::parse).transpose().map_err(|()| StoreError::Corrupt)?;
         let filter = Filter { with_archived: true, ..Filter::default() };
-        let page = self.tools.store.list(ListQuery { filter, limit: PART_SESSIONS, after }).await?;
+        let page = self
+            .tools
+            .store
+            .list(ListQuery { filter, limit: PART_SESSIONS, after, oldest_first: true })
+            .await?;
         let line = |session: SessionRecord| {
-            let (home, end_event_id) = (session.home.clone(), session.end_event_id.clone());
-            json!(Line { session, home, end_event_id }).to_string()
+            let kept = Kept { home: session.home.clone(), end_event_id: session.end_event_id.clone() };
+            json!(Line { session, kept }).to_string()
         };
         Ok(Part {
             lines: page.records.into_iter().map(line).collect(),
@@ -124,18 +142,24 @@ pub(crate) async fn import(store: &dyn Store, sandbox: &Sandbox, line: &str) -> 
 }
 
 fn read_line(sandbox: &Sandbox, line: &str) -> Result<Import, String> {
-    let line: Line =
-        serde_json::from_str(line).map_err(|error| format!("no session of an export: {error}"))?;
+    let line =
+        Line::read(line).map_err(|error| format!("it is no session of an export: {}", reason(&error)))?;
     let (start, end) = rebuild(sandbox, &line).map_err(|error| told(&error))?;
     let session = line.session;
     Ok(Import {
         end: (session.state != State::Active).then_some(end),
         session_id: session.session_id,
-        start,
         owner: session.owner,
-        last_seen_us: parse_rfc3339(&session.last_seen_at),
+        // Never seen after its start: an export does not tell that from being seen there.
+        last_seen_us: parse_rfc3339(&session.last_seen_at).filter(|seen_us| *seen_us != start.timestamp_us),
         archived_us: session.archived_at.as_deref().and_then(parse_rfc3339),
+        start,
     })
+}
+
+/// What serde says, without the line, which is always the first.
+fn reason(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", ", at column ")
 }
 
 /// The events that made the session. Of an open one, the end only proves that the id is one.
@@ -145,13 +169,13 @@ fn rebuild(sandbox: &Sandbox, line: &Line) -> Result<(StartEvent, EndEvent), she
         "event_version": "1.0", "event_type": "session_start", "event_id": session.event_id,
         "component_name": session.component_name, "shell_type": session.shell_type,
         "timestamp": session.start_time, "pid": session.pid, "hostname": session.hostname,
-        "user": {"username": session.username, "home": line.home},
+        "user": {"username": session.username, "home": line.kept.home},
         "environment": {"python_version": session.python_version, "platform": session.platform,
             "cwd": session.working_directory},
         "metadata": session.metadata,
     });
     let facts = [
-        ("event_id", json!(line.end_event_id)),
+        ("event_id", json!(line.kept.end_event_id)),
         ("exit_status", json!(session.exit_status)),
         ("exit_reason", json!(session.exit_reason)),
     ];

@@ -28,7 +28,7 @@ const FAULTS_TOLD_MAX: u64 = 20;
 pub(crate) fn archive(config: Option<&Path>, archive: &Archive) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
     let named = archive.database.database.as_deref();
-    let writing = runtime.block_on(Place::find(config, named)?.writing())?;
+    let writing = runtime.block_on(Place::find(config, named)?.there(named)?.writing())?;
     let count = runtime.block_on(writing.archive(archive.older_than)).map_err(failed)?;
     output::print(&format!("{count} sessions archived\n"))?;
     Ok(ExitCode::SUCCESS)
@@ -37,7 +37,8 @@ pub(crate) fn archive(config: Option<&Path>, archive: &Archive) -> Result<ExitCo
 /// Copies the database and reads the copy.
 pub(crate) fn backup(config: Option<&Path>, backup: &Backup) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
-    let place = Place::find(config, backup.database.database.as_deref())?;
+    let named = backup.database.database.as_deref();
+    let place = Place::find(config, named)?.there(named)?;
     let server = runtime.block_on(place.reading())?;
     let to = std::path::absolute(&backup.to).map_err(|error| Failure::Usage(format!("TO: {error}")))?;
     if to.exists() {
@@ -45,6 +46,9 @@ pub(crate) fn backup(config: Option<&Path>, backup: &Backup) -> Result<ExitCode,
     }
     let said = |error: StoreError| Failure::Failed(format!("{}: {error}", to.display()));
     runtime.block_on(server.backup(to.clone())).map_err(said)?;
+    if !to.exists() {
+        return Err(Failure::Failed("there are no sessions yet, and so nothing to copy".to_owned()));
+    }
     let copy = place.copy(&to)?;
     let count = runtime.block_on(async { copy.check().await.and(copy.count().await) }).map_err(said)?;
     output::print(&format!("{count} sessions copied and checked\n"))?;
@@ -54,7 +58,8 @@ pub(crate) fn backup(config: Option<&Path>, backup: &Backup) -> Result<ExitCode,
 /// Writes every session as one line of JSON.
 pub(crate) fn export(config: Option<&Path>, export: &Export) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
-    let place = Place::find(config, export.database.database.as_deref())?;
+    let named = export.database.database.as_deref();
+    let place = Place::find(config, named)?.there(named)?;
     let server = runtime.block_on(place.reading())?;
     let total = runtime.block_on(server.count()).map_err(failed)?;
     let bar = bar(total, "sessions");
@@ -81,29 +86,26 @@ pub(crate) fn export(config: Option<&Path>, export: &Export) -> Result<ExitCode,
 
 /// Takes in what `export` wrote. A line that is wrong is told and left out.
 pub(crate) fn import(config: Option<&Path>, import: &Import) -> Result<ExitCode, Failure> {
-    let (mut from, bytes): (Box<dyn BufRead>, u64) = match &import.file {
-        Some(path) => {
-            let file =
-                File::open(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
-            let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-            (Box::new(BufReader::new(file)), bytes)
-        }
-        None => (Box::new(io::stdin().lock()), 0),
-    };
+    let mut source = Source::open(import.file.as_deref())?;
     let runtime = runtime()?;
     let named = import.database.database.as_deref();
     let writing = runtime.block_on(Place::find(config, named)?.writing())?;
-    let bar = bar(bytes, "bytes");
+    let bar = bar(source.bytes, "bytes");
     let mut tally = Tally::default();
-    while let Some(line) = next_line(&mut from)? {
-        bar.inc(line.len() as u64);
-        tally.lines += 1;
-        let outcome = match std::str::from_utf8(line.trim_ascii()) {
-            Ok("") => continue,
-            Ok(line) => runtime.block_on(writing.import(line)).map_err(failed)?,
-            Err(_) => Imported::Refused("no UTF-8 text".to_owned()),
+    while let Some(line) = source.next_line()? {
+        let outcome = match line.as_deref().map(|line| std::str::from_utf8(line.trim_ascii())) {
+            Some(Ok("")) => continue,
+            Some(Ok(line)) => {
+                let imported = runtime.block_on(writing.import(line));
+                imported.map_err(|error| Failure::Failed(format!("{}: {error}", source.place())))?
+            }
+            Some(Err(_)) => Imported::Refused("it is no UTF-8 text".to_owned()),
+            None => {
+                Imported::Refused(format!("it is longer than {LINE_BYTES_MAX} bytes, which no session is"))
+            }
         };
-        tally.count(outcome);
+        bar.set_position(source.read_bytes);
+        tally.count(outcome, &source);
     }
     bar.finish_and_clear();
     output::print(&format!(
@@ -113,41 +115,84 @@ pub(crate) fn import(config: Option<&Path>, import: &Import) -> Result<ExitCode,
     Ok(if tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
+/// What is imported, line by line.
+struct Source {
+    name: String,
+    from: Box<dyn BufRead>,
+    /// All of it; 0 when nobody knows.
+    bytes: u64,
+    read_bytes: u64,
+    lines: u64,
+}
+
+impl Source {
+    fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            let from = Box::new(io::stdin().lock());
+            return Ok(Self { name: "stdin".to_owned(), from, bytes: 0, read_bytes: 0, lines: 0 });
+        };
+        let wrong = |told: &dyn std::fmt::Display| Failure::Usage(format!("{}: {told}", path.display()));
+        let file = File::open(path).map_err(|error| wrong(&error))?;
+        let about = file.metadata().map_err(|error| wrong(&error))?;
+        if about.is_dir() {
+            return Err(wrong(&"is a directory; name a file that `shelltrack export` wrote"));
+        }
+        let (name, from) = (path.display().to_string(), Box::new(BufReader::new(file)));
+        Ok(Self { name, from, bytes: about.len(), read_bytes: 0, lines: 0 })
+    }
+
+    /// Where the last line was.
+    fn place(&self) -> String {
+        format!("{}, line {}", self.name, self.lines)
+    }
+
+    /// The next line; of one that is longer than any session only that it is there.
+    fn next_line(&mut self) -> Result<Option<Option<Vec<u8>>>, Failure> {
+        self.lines += 1;
+        let mut line = self.part()?;
+        let mut part = line.len();
+        let is_whole =
+            |part: usize, last: Option<&u8>| (part as u64) < LINE_BYTES_MAX || last == Some(&b'\n');
+        if is_whole(part, line.last()) {
+            return Ok((part > 0).then_some(Some(line)));
+        }
+        while !is_whole(part, line.last()) {
+            line = self.part()?;
+            part = line.len();
+        }
+        Ok(Some(None))
+    }
+
+    /// Up to the end of the line, or as much as a line may be.
+    fn part(&mut self) -> Result<Vec<u8>, Failure> {
+        let mut part = Vec::new();
+        let read = self.from.as_mut().take(LINE_BYTES_MAX).read_until(b'\n', &mut part);
+        read.map_err(|error| Failure::Failed(format!("{}: {error}", self.place())))?;
+        self.read_bytes += part.len() as u64;
+        Ok(part)
+    }
+}
+
 #[derive(Default)]
 struct Tally {
-    lines: u64,
     new: u64,
     known: u64,
     refused: u64,
 }
 
 impl Tally {
-    fn count(&mut self, outcome: Imported) {
+    fn count(&mut self, outcome: Imported, source: &Source) {
         match outcome {
             Imported::New => self.new += 1,
             Imported::Known => self.known += 1,
             Imported::Refused(why) => {
                 self.refused += 1;
                 if self.refused <= FAULTS_TOLD_MAX {
-                    tell(&format!("line {}: {why}", self.lines));
+                    tell(&format!("{}: {why}", source.place()));
                 }
             }
         }
     }
-}
-
-/// The next line with its end; one that is longer than any session ends the work.
-fn next_line(from: &mut dyn BufRead) -> Result<Option<Vec<u8>>, Failure> {
-    let mut line = Vec::new();
-    from.take(LINE_BYTES_MAX)
-        .read_until(b'\n', &mut line)
-        .map_err(|error| Failure::Failed(error.to_string()))?;
-    if line.len() as u64 == LINE_BYTES_MAX {
-        return Err(Failure::Failed(
-            "a line is longer than any session; nothing after it was taken in".to_owned(),
-        ));
-    }
-    Ok((!line.is_empty()).then_some(line))
 }
 
 /// A new file of its owner alone: it tells who worked where and when.

@@ -32,8 +32,13 @@ impl Place {
         let flags = SessionBuddy { transport: Some(Transport::Embedded), ..SessionBuddy::default() };
         let settings = Settings::load(config, &flags)?;
         let sessions = match (named, settings.server.database.as_deref()) {
-            (Some(named), _) => match named.to_str().filter(|text| is_url(text)) {
-                Some(url) => typed(url),
+            (Some(named), _) => match named.to_str().filter(|text| text.contains("://")) {
+                Some(url) if is_url(url) => typed(url),
+                Some(_) => {
+                    return Err(Failure::Usage(
+                        "--database: must be a file, or a URL such as postgres://USER@HOST/NAME".to_owned(),
+                    ));
+                }
                 None => Sessions::Sqlite(
                     std::path::absolute(named)
                         .map_err(|error| Failure::Usage(format!("--database: {error}")))?,
@@ -50,6 +55,29 @@ impl Place {
             (None, None) => Sessions::Sqlite(settings.database.clone()),
         };
         Ok(Self { sessions, settings })
+    }
+
+    /// Where that is, for a person who reads it. Only of a URL that could be opened: one that is malformed may
+    /// have its password anywhere.
+    pub(super) fn told(&self) -> String {
+        match &self.sessions {
+            Sessions::Sqlite(path) => path.display().to_string(),
+            Sessions::Postgres(url) => {
+                let address = url.split('?').next().unwrap_or_default();
+                let place = address.rsplit('@').next().unwrap_or_default();
+                format!("PostgreSQL at {}", place.rsplit("://").next().unwrap_or_default())
+            }
+        }
+    }
+
+    /// Refuses a SQLite file that was named and is not there: what is misspelt must not pass for an empty one.
+    pub(super) fn there(self, named: Option<&Path>) -> Result<Self, Failure> {
+        match &self.sessions {
+            Sessions::Sqlite(path) if named.is_some() && !path.exists() => {
+                Err(Failure::Usage(format!("--database: there is no file {}", path.display())))
+            }
+            _ => Ok(self),
+        }
     }
 
     /// A server that stays and writes.

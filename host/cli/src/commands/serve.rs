@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shelltrack_access::Keyring;
-use shelltrack_server::{Access, CONNECTIONS_DEFAULT, Listen, RateLimits, Server};
+use shelltrack_server::{Access, CONNECTIONS_DEFAULT, Error, Listen, RateLimits, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -31,53 +31,60 @@ pub(crate) fn serve(config: Option<&Path>, serve: Serve) -> Result<ExitCode, Fai
         )));
     }
     let runtime = runtime()?;
-    let server = runtime.block_on(Place::find(config, serve.database.as_deref())?.serving())?;
-    let served = runtime.block_on(until_stopped(server, &serve));
+    let place = Place::find(config, serve.database.as_deref())?;
+    let server = runtime.block_on(place.serving())?;
+    let served = runtime.block_on(until_stopped(server, &serve, &place.told()));
     // A read of stdin that never returns must not keep us.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
 }
 
-async fn until_stopped(server: Server, serve: &Serve) -> Result<(), Failure> {
-    let stopped = stopped().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
+async fn until_stopped(server: Server, serve: &Serve, sessions: &str) -> Result<(), Failure> {
+    let stop = stopped().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     tokio::spawn(archive_daily(server.clone()));
     if serve.stdio {
-        let server = with_caller(server)?;
-        return tokio::select! {
-            served = server.serve_stdio() => served.map_err(|error| Failure::Failed(error.to_string())),
-            () = stopped => Ok(()),
-        };
+        let (server, callers) = with_caller(server)?;
+        tell(&format!("serving stdin and stdout (sessions in {sessions}, {callers})"));
+        return server.serve_stdio(stop).await.map_err(failed);
     }
-    let stop = CancellationToken::new();
-    let told_to_stop = stop.clone();
-    tokio::spawn(async move {
-        stopped.await;
-        told_to_stop.cancel();
-    });
-    let ready = |address| tell(&format!("serving http://{address}/mcp"));
-    server.serve_http(listen(serve)?, ready, stop).await.map_err(|error| Failure::Failed(error.to_string()))
+    let (listen, callers) = listen(serve)?;
+    let ready = |address| tell(&format!("serving http://{address}/mcp (sessions in {sessions}, {callers})"));
+    server.serve_http(listen, ready, stop).await.map_err(failed)
 }
 
-/// Who may call over HTTP.
-fn listen(serve: &Serve) -> Result<Listen, Failure> {
-    let access = if serve.no_auth {
-        Access::Open
+fn failed(error: Error) -> Failure {
+    match error {
+        Error::Misnamed(told) => Failure::Usage(told),
+        error => Failure::Failed(error.to_string()),
+    }
+}
+
+/// Who may call over HTTP, also in words.
+fn listen(serve: &Serve) -> Result<(Listen, String), Failure> {
+    let (access, callers) = if serve.no_auth {
+        (Access::Open, "without authentication".to_owned())
     } else {
-        let keys = Keyring::open_or_create(&token::directory()?, token::secret()?.as_deref());
-        Access::Guarded(Arc::new(keys.map_err(|error| Failure::Usage(error.to_string()))?))
+        let (directory, secret) = (token::directory()?, token::secret()?);
+        let keys = Keyring::open_or_create(&directory, secret.as_deref());
+        let keys = keys.map_err(|error| Failure::Usage(error.to_string()))?;
+        let shared = if secret.is_some() { "SESSION_BUDDY_SECRET and " } else { "" };
+        let callers = format!("for tokens signed with {shared}the keys in {}", directory.display());
+        (Access::Guarded(Arc::new(keys)), callers)
     };
-    Ok(Listen {
+    let listen = Listen {
         address: serve.http,
         access,
         hosts: serve.allow_host.clone(),
         origins: serve.allow_origin.clone(),
         connections: CONNECTIONS_DEFAULT,
         rates: RateLimits::default(),
-    })
+    };
+    Ok((listen, callers))
 }
 
-/// Over pipes the caller is who started us. Where a secret is given, what says otherwise is checked.
-fn with_caller(server: Server) -> Result<Server, Failure> {
+/// Over pipes the caller is who started us. Where a secret is given, what says otherwise is checked. The caller
+/// also in words.
+fn with_caller(server: Server) -> Result<(Server, &'static str), Failure> {
     let bearer = match std::env::var(TOKEN_VARIABLE) {
         Ok(bearer) => Some(bearer),
         Err(VarError::NotPresent) => None,
@@ -88,13 +95,17 @@ fn with_caller(server: Server) -> Result<Server, Failure> {
     };
     let secret = token::secret()?;
     if secret.is_none() && bearer.is_none() {
-        return Ok(server);
+        return Ok((server, "for whoever started it"));
     }
     let keys = Keyring::open(&token::directory()?, secret.as_deref());
     let keys = keys.map_err(|error| Failure::Usage(error.to_string()))?;
-    server
-        .with_keys(Arc::new(keys), bearer.as_deref())
-        .map_err(|refusal| Failure::Usage(format!("{TOKEN_VARIABLE}: {refusal}")))
+    let callers = match bearer {
+        Some(_) => "for the bearer of SESSION_BUDDY_TOKEN",
+        None => "for whoever started it, and tokens are checked",
+    };
+    let server = server.with_keys(Arc::new(keys), bearer.as_deref());
+    let server = server.map_err(|refusal| Failure::Usage(format!("{TOKEN_VARIABLE}: {refusal}")))?;
+    Ok((server, callers))
 }
 
 /// Keeps what is in sight small, as long as we serve.
@@ -109,14 +120,19 @@ async fn archive_daily(server: Server) {
     }
 }
 
-/// Ends with the first SIGTERM or SIGINT from now on.
-fn stopped() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+/// Cancelled by the first SIGTERM or SIGINT from now on, which is told.
+fn stopped() -> std::io::Result<CancellationToken> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
-    Ok(async move {
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
         }
-    })
+        tell("stopping: calls under way are answered, nobody else is let in");
+        stopped.cancel();
+    });
+    Ok(stop)
 }

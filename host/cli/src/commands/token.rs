@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
-use shelltrack_access::{Keyring, SECRET_VARIABLE, Scopes, TOKEN_BYTES_MAX, inspect, now_s};
+use shelltrack_access::{
+    Keyring, SECRET_VARIABLE, SUBJECT_BYTES_MAX, Scopes, TOKEN_BYTES_MAX, inspect, now_s,
+};
 
 use crate::args_server::{Token, TokenAction};
 use crate::failure::{Failure, tell};
@@ -50,6 +52,7 @@ fn mint(scope: &[String], subject: &str, lifetime_s: u64) -> Result<ExitCode, Fa
     if !(1..=shelltrack_access::LIFETIME_S_MAX).contains(&lifetime_s) {
         return Err(Failure::Usage("--lifetime: must be 1s to 24h".to_owned()));
     }
+    check_name("--subject", subject)?;
     let none = || {
         Failure::Failed(
             "there is no key yet: `shelltrack serve` or `shelltrack token rotate` makes one".to_owned(),
@@ -79,13 +82,20 @@ fn inspect_stdin() -> Result<ExitCode, Failure> {
     Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(crate::failure::FAILED) })
 }
 
+/// Who somebody is: what servers accept, and what can be shown on a terminal.
+fn check_name(option: &str, name: &str) -> Result<(), Failure> {
+    let fits = (1..=SUBJECT_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control);
+    let told = || format!("{option}: must be 1 to {SUBJECT_BYTES_MAX} bytes without control characters");
+    if fits { Ok(()) } else { Err(Failure::Usage(told())) }
+}
+
 fn rotate(identity: Option<&str>, scope: &[String]) -> Result<ExitCode, Failure> {
     let failed = |error: shelltrack_access::KeyError| Failure::Failed(error.to_string());
     // The secret of the environment cannot be renewed here; the files can.
     let keys = Keyring::open(&directory()?, None).map_err(failed)?;
     match identity {
-        Some("") => return Err(Failure::Usage("--identity: must not be empty".to_owned())),
         Some(identity) => {
+            check_name("--identity", identity)?;
             let public = keys.add_identity(identity, scopes(scope)).map_err(failed)?;
             output::print(&format!("{}\n", public.jwk))?;
             tell(&format!("write this to {}.jwk in the server's directory of keys", public.kid));

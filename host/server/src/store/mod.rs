@@ -14,7 +14,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use shelltrack_sandbox::types::{EndEvent, StartEvent};
+use shelltrack_sandbox::types::{EndEvent, ExitReason, StartEvent};
 
 use crate::records::{SessionRecord, State};
 
@@ -83,6 +83,28 @@ pub(crate) struct StoredStart {
     pub(crate) start_us: i64,
 }
 
+/// What came of a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Starting {
+    /// It is stored, now or before.
+    Stored(StoredStart),
+    /// Its event id is that of another start: another component, shell, process, user, machine, time or owner.
+    /// What else a start tells is not compared: a later version may clean the same event otherwise.
+    Conflict,
+}
+
+#[cfg(test)]
+impl Starting {
+    /// The start, which is stored.
+    #[track_caller]
+    pub(crate) fn stored(self) -> StoredStart {
+        match self {
+            Self::Stored(stored) => stored,
+            Self::Conflict => panic!("its event id is that of another start"),
+        }
+    }
+}
+
 /// The proven identity that speaks; `None` for everybody who shares a secret or the machine.
 pub(crate) type Owner = Option<String>;
 
@@ -112,6 +134,13 @@ pub(crate) struct Renewal {
 /// renewal have shells that stay open for weeks.
 pub(crate) const LEASE_UNRENEWED_US: i64 = 30 * 86_400 * 1_000_000;
 
+impl ListQuery {
+    /// What follows a place in this order, as SQL has it, and the word for the order itself.
+    fn order(&self) -> (&'static str, &'static str) {
+        if self.oldest_first { (">", "ASC") } else { ("<", "DESC") }
+    }
+}
+
 /// Which sessions are asked for. `None` filters nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ListQuery {
@@ -120,6 +149,8 @@ pub(crate) struct ListQuery {
     pub(crate) limit: u32,
     /// Only what comes after this place.
     pub(crate) after: Option<Cursor>,
+    /// In the order in which they were stored, so that whoever stores them again has the same.
+    pub(crate) oldest_first: bool,
 }
 
 /// Sessions that are meant. `None` filters nothing.
@@ -175,19 +206,28 @@ pub(crate) struct Import {
     pub(crate) archived_us: Option<i64>,
 }
 
+impl Import {
+    /// Whether it was lost because its lease ran out: no event ended it.
+    fn is_expired(&self) -> bool {
+        let expired = |end: &EndEvent| end.exit_reason == ExitReason::Expired && end.event_id.is_none();
+        self.end.as_ref().is_some_and(expired)
+    }
+}
+
 /// A durable store of sessions.
 pub(crate) trait Store: Send + Sync + 'static {
-    /// Stores a start and gives the session's id. The same `event_id` gives the same session.
-    fn track_start(&self, event: StartEvent, owner: Owner) -> Answer<'_, StoredStart>;
+    /// Stores a start and gives the session's id. The same event gives the same session.
+    fn track_start(&self, event: StartEvent, owner: Owner) -> Answer<'_, Starting>;
 
     /// Stores an end and gives the session as it then is. An announced end replaces an inferred one;
     /// nothing else changes a session that has ended.
     fn track_end(&self, event: EndEvent, owner: Owner) -> Answer<'_, Ending>;
 
-    /// Gives open sessions a new lease; answers with the ids of those that got one.
+    /// Gives sessions a new lease that are open, or are lost only because theirs ran out: those are active again.
+    /// Answers with the ids of those that got one.
     fn renew(&self, renewal: Renewal) -> Answer<'_, Vec<String>>;
 
-    /// Sessions, newest first.
+    /// Sessions, newest first unless otherwise asked.
     fn list(&self, query: ListQuery) -> Answer<'_, Page>;
 
     /// The session with that session id, or else the newest with that correlation id.
@@ -197,7 +237,7 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn counts(&self) -> Answer<'_, Counts>;
 
     /// Counts sessions by state and component.
-    fn stats(&self, filter: Filter) -> Answer<'_, Vec<Tally>>;
+    fn stats(&self, filter: Filter) -> Answer<'_, Stats>;
 
     /// Archives what ended before that time; how many that were.
     fn archive(&self, ended_before_us: i64) -> Answer<'_, u64>;
@@ -215,10 +255,49 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn engine(&self) -> &'static str;
 }
 
-/// Sessions of one component in one state.
+/// How many sessions there are, of one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Stats {
+    /// All of them, by state.
+    pub(crate) total: Vec<Tally>,
+    /// By component and state, in the order of names.
+    pub(crate) components: Vec<(String, Tally)>,
+    /// There are further components, which only the total holds.
+    pub(crate) has_more_components: bool,
+}
+
+/// Components of a statistic that are told one by one: there are few; a hostile client could make many.
+const COMPONENTS_MAX: usize = 1000;
+
+/// Rows by component that are asked for: all states of the components that are told, and one row of another.
+const TALLIES_MAX: usize = 4 * COMPONENTS_MAX + 1;
+
+impl Stats {
+    /// Of rows in order, those of all components together first.
+    fn of(rows: impl IntoIterator<Item = (Option<String>, Tally)>) -> Self {
+        let mut stats = Self::default();
+        let mut names = 0;
+        for (component, tally) in rows {
+            let Some(name) = component else {
+                stats.total.push(tally);
+                continue;
+            };
+            if stats.components.last().is_none_or(|(last, _)| *last != name) {
+                names += 1;
+            }
+            if names > COMPONENTS_MAX {
+                stats.has_more_components = true;
+                break;
+            }
+            stats.components.push((name, tally));
+        }
+        stats
+    }
+}
+
+/// Sessions in one state.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tally {
-    pub(crate) component_name: String,
     pub(crate) state: State,
     pub(crate) sessions: u64,
     /// Sum of the durations that are known, in microseconds.

@@ -8,6 +8,13 @@ use shelltrack_sandbox::types::{EndEvent, EnvironmentInfo, ExitReason, SessionSt
 
 use super::*;
 
+mod figures;
+mod leases;
+
+pub(crate) use figures::*;
+use leases::renewal;
+pub(crate) use leases::*;
+
 /// Two stores over one database, as two processes have them.
 pub(crate) type Stores = [Arc<dyn Store>; 2];
 
@@ -27,10 +34,14 @@ macro_rules! for_each_promise {
             only_the_identity_that_began_a_session_ends_or_renews_it
             activity_renews_open_sessions_and_names_the_others
             a_session_unseen_for_longer_than_its_lease_is_lost_until_its_end_is_announced
+            a_session_that_is_seen_again_after_its_lease_ran_out_is_active_again
+            a_session_that_an_event_ended_is_not_revived_by_activity
             a_skewed_inferred_end_is_replaced_by_the_announced_one
             what_ended_long_ago_is_archived_and_kept
             sessions_are_found_by_user_host_and_time
             statistics_count_by_component_and_state
+            totals_hold_also_the_components_that_are_not_told_one_by_one
+            an_event_id_that_is_taken_by_another_start_is_refused
             durations_that_are_too_long_together_are_counted_all_the_same
             an_imported_session_keeps_its_id_and_is_taken_in_once
         }
@@ -104,7 +115,7 @@ pub(crate) async fn all(store: &dyn Store) -> Vec<SessionRecord> {
 }
 
 pub(crate) async fn a_session_is_stored_from_start_to_end([store, _]: Stores) {
-    let stored = store.track_start(start("e1"), None).await.unwrap();
+    let stored = store.track_start(start("e1"), None).await.unwrap().stored();
     assert!(stored.session_id.starts_with("mahavishnu-20241120-091952-"), "{}", stored.session_id);
     assert_eq!(store.show(stored.session_id.clone()).await.unwrap().unwrap().state, State::Active);
 
@@ -125,7 +136,7 @@ pub(crate) async fn the_same_start_is_stored_once_also_when_sent_many_times_at_o
     let first = store;
     let sends = (0..64).map(|number| {
         let store = Arc::clone(if number % 2 == 0 { &first } else { &second });
-        tokio::spawn(async move { store.track_start(start("same"), None).await.unwrap().session_id })
+        tokio::spawn(async move { store.track_start(start("same"), None).await.unwrap().stored().session_id })
     });
     let mut ids = BTreeSet::new();
     for send in sends.collect::<Vec<_>>() {
@@ -136,7 +147,7 @@ pub(crate) async fn the_same_start_is_stored_once_also_when_sent_many_times_at_o
 }
 
 pub(crate) async fn a_second_end_moves_nothing([store, _]: Stores) {
-    let id = store.track_start(start("e1"), None).await.unwrap().session_id;
+    let id = store.track_start(start("e1"), None).await.unwrap().stored().session_id;
     let first = finish(&store, end(&id, "e2", 10)).await;
     assert_eq!(finish(&store, end(&id, "e2", 10)).await, first);
     assert_eq!(finish(&store, end(&id, "e3", 99)).await, first);
@@ -146,7 +157,7 @@ pub(crate) async fn a_second_end_moves_nothing([store, _]: Stores) {
 pub(crate) async fn an_announced_end_replaces_an_inferred_one_and_not_the_other_way_round(
     [store, _]: Stores,
 ) {
-    let id = store.track_start(start("e1"), None).await.unwrap().session_id;
+    let id = store.track_start(start("e1"), None).await.unwrap().stored().session_id;
     let inferred = finish(&store, vanished(&id, 5)).await.unwrap();
     assert_eq!((inferred.state, inferred.exit_reason.as_deref()), (State::Crashed, Some("vanished")));
     assert_eq!(finish(&store, vanished(&id, 6)).await.unwrap(), inferred);
@@ -156,7 +167,7 @@ pub(crate) async fn an_announced_end_replaces_an_inferred_one_and_not_the_other_
 }
 
 pub(crate) async fn an_end_before_its_start_has_no_duration_and_is_marked([store, _]: Stores) {
-    let id = store.track_start(start("e1"), None).await.unwrap().session_id;
+    let id = store.track_start(start("e1"), None).await.unwrap().stored().session_id;
     let record = finish(&store, end(&id, "e2", -1)).await.unwrap();
     assert_eq!((record.state, record.duration_seconds, record.clock_skew), (State::Ended, None, true));
 }
@@ -170,7 +181,7 @@ pub(crate) async fn a_list_is_newest_first_filtered_and_goes_on_where_it_stopped
         let mut event = start(&format!("e{number}"));
         event.timestamp_us += number / 3; // several starts at the same moment
         event.component_name = if number % 2 == 0 { "even" } else { "odd" }.into();
-        store.track_start(event, None).await.unwrap();
+        store.track_start(event, None).await.unwrap().stored();
     }
     let ids = |records: &[SessionRecord]| records.iter().map(|r| r.event_id.clone()).collect::<Vec<_>>();
     let expected: Vec<String> = (0..10).rev().map(|number| format!("e{number}")).collect();
@@ -185,6 +196,16 @@ pub(crate) async fn a_list_is_newest_first_filtered_and_goes_on_where_it_stopped
         next.after = Some(cursor);
     }
     assert_eq!(walked, expected);
+
+    let mut oldest_first = Vec::new();
+    let mut next = ListQuery { limit: 4, oldest_first: true, ..ListQuery::default() };
+    loop {
+        let page = store.list(next.clone()).await.unwrap();
+        oldest_first.extend(ids(&page.records));
+        let Some(cursor) = page.next else { break };
+        next.after = Some(cursor);
+    }
+    assert!(oldest_first.iter().rev().eq(&expected));
 
     let odd =
         ListQuery { filter: Filter { component_name: Some("odd".into()), ..Filter::default() }, ..query(50) };
@@ -202,7 +223,7 @@ pub(crate) async fn a_list_with_much_metadata_comes_in_parts_that_clients_can_ta
     for number in 0..70 {
         let mut event = start(&format!("e{number}"));
         event.metadata = serde_json::json!({"long": "\"".repeat(20_000)}).to_string();
-        store.track_start(event, None).await.unwrap();
+        store.track_start(event, None).await.unwrap().stored();
     }
     let first = store.list(query(1000)).await.unwrap();
     assert!((40..60).contains(&first.records.len()), "{}", first.records.len());
@@ -216,7 +237,7 @@ pub(crate) async fn starts_of_the_same_second_have_ids_of_their_own([store, _]: 
         .map(|number| {
             let store = Arc::clone(&store);
             tokio::spawn(async move {
-                store.track_start(start(&format!("e{number}")), None).await.unwrap().session_id
+                store.track_start(start(&format!("e{number}")), None).await.unwrap().stored().session_id
             })
         })
         .collect();
@@ -230,7 +251,7 @@ pub(crate) async fn starts_of_the_same_second_have_ids_of_their_own([store, _]: 
 
 pub(crate) async fn only_the_identity_that_began_a_session_ends_or_renews_it([store, _]: Stores) {
     let (ada, bob) = (Some("ada".to_owned()), Some("bob".to_owned()));
-    let id = store.track_start(start("e1"), ada.clone()).await.unwrap().session_id;
+    let id = store.track_start(start("e1"), ada.clone()).await.unwrap().stored().session_id;
     for stranger in [None, bob.clone()] {
         assert_eq!(store.track_end(end(&id, "e2", 5), stranger.clone()).await.unwrap(), Ending::Foreign);
         assert!(store.renew(renewal(&[&id], stranger)).await.unwrap().is_empty());
@@ -239,53 +260,12 @@ pub(crate) async fn only_the_identity_that_began_a_session_ends_or_renews_it([st
     assert_eq!((record.state, record.owner.as_deref()), (State::Active, Some("ada")));
     assert_eq!(store.renew(renewal(&[&id], ada.clone())).await.unwrap(), std::slice::from_ref(&id));
     assert!(matches!(store.track_end(end(&id, "e2", 5), ada).await.unwrap(), Ending::Known(_)));
-    let shared = store.track_start(start("e3"), None).await.unwrap().session_id;
+    let shared = store.track_start(start("e3"), None).await.unwrap().stored().session_id;
     assert_eq!(store.track_end(end(&shared, "e4", 5), bob).await.unwrap(), Ending::Foreign);
 }
 
-fn renewal(ids: &[&str], owner: Owner) -> Renewal {
-    let session_ids = ids.iter().map(|id| (*id).to_owned()).collect();
-    Renewal { session_ids, seen_us: START_US + 7_000_000, lease_us: 60_000_000, owner }
-}
-
-pub(crate) async fn activity_renews_open_sessions_and_names_the_others([store, second]: Stores) {
-    let open = store.track_start(start("e1"), None).await.unwrap().session_id;
-    let over = store.track_start(start("e2"), None).await.unwrap().session_id;
-    finish(&store, end(&over, "e3", 1)).await;
-    let renewed = second.renew(renewal(&[&over, "nobody", &open, &open], None)).await.unwrap();
-    assert_eq!(renewed, [open.clone(), open.clone()]);
-    let record = store.show(open.clone()).await.unwrap().unwrap();
-    assert_eq!(record.last_seen_at, "2024-11-20T09:19:59.000000Z");
-    let earlier = Renewal { seen_us: START_US + 1, ..renewal(&[&open], None) };
-    store.renew(earlier).await.unwrap();
-    assert_eq!(store.show(open).await.unwrap().unwrap().last_seen_at, "2024-11-20T09:19:59.000000Z");
-}
-
-pub(crate) async fn a_session_unseen_for_longer_than_its_lease_is_lost_until_its_end_is_announced(
-    [store, second]: Stores,
-) {
-    let id = store.track_start(start("e1"), None).await.unwrap().session_id;
-    let unseen = store.track_start(start("e2"), None).await.unwrap().session_id;
-    store.renew(Renewal { lease_us: -1, ..renewal(&[&id], None) }).await.unwrap();
-    let lost = second.show(id.clone()).await.unwrap().unwrap();
-    assert_eq!((lost.state, lost.exit_reason.as_deref()), (State::Lost, Some("expired")));
-    assert_eq!(
-        (lost.end_time.as_deref(), lost.duration_seconds),
-        (Some("2024-11-20T09:19:59.000000Z"), Some(7.0))
-    );
-    assert!(store.renew(renewal(&[&id], None)).await.unwrap().is_empty(), "a lost session stays lost");
-    assert_eq!(store.counts().await.unwrap(), Counts { total: 2, active: 1 });
-    assert_eq!(
-        store.show(unseen).await.unwrap().unwrap().state,
-        State::Active,
-        "nobody renews it, so it has time"
-    );
-    let announced = finish(&store, end(&id, "e3", 9_000_000)).await.unwrap();
-    assert_eq!((announced.state, announced.duration_seconds), (State::Ended, Some(9.0)));
-}
-
 pub(crate) async fn a_skewed_inferred_end_is_replaced_by_the_announced_one([store, _]: Stores) {
-    let id = store.track_start(start("e1"), None).await.unwrap().session_id;
+    let id = store.track_start(start("e1"), None).await.unwrap().stored().session_id;
     let skewed = finish(&store, vanished(&id, -5)).await.unwrap();
     assert_eq!((skewed.duration_seconds, skewed.clock_skew), (None, true));
     let announced = finish(&store, end(&id, "e2", 2_000_000)).await.unwrap();
@@ -293,11 +273,11 @@ pub(crate) async fn a_skewed_inferred_end_is_replaced_by_the_announced_one([stor
 }
 
 pub(crate) async fn what_ended_long_ago_is_archived_and_kept([store, _]: Stores) {
-    let old = store.track_start(start("e1"), None).await.unwrap().session_id;
+    let old = store.track_start(start("e1"), None).await.unwrap().stored().session_id;
     finish(&store, end(&old, "e2", 10)).await;
-    let young = store.track_start(start("e3"), None).await.unwrap().session_id;
+    let young = store.track_start(start("e3"), None).await.unwrap().stored().session_id;
     finish(&store, end(&young, "e4", 1000)).await;
-    store.track_start(start("e5"), None).await.unwrap();
+    store.track_start(start("e5"), None).await.unwrap().stored();
     assert_eq!(store.archive(START_US + 1000).await.unwrap(), 1);
     assert_eq!(store.archive(START_US + 1000).await.unwrap(), 0);
     assert_eq!(all(&*store).await.len(), 2);
@@ -313,7 +293,7 @@ pub(crate) async fn sessions_are_found_by_user_host_and_time([store, _]: Stores)
         event.timestamp_us += number * 1_000_000;
         event.user.username = if number % 2 == 0 { "ada" } else { "bob" }.into();
         event.hostname = if number < 3 { "engine" } else { "mill" }.into();
-        store.track_start(event, None).await.unwrap();
+        store.track_start(event, None).await.unwrap().stored();
     }
     let found = |filter: Filter| {
         let store = Arc::clone(&store);
@@ -329,38 +309,26 @@ pub(crate) async fn sessions_are_found_by_user_host_and_time([store, _]: Stores)
     assert_eq!(found(between).await, ["e2", "e1"]);
 }
 
-pub(crate) async fn durations_that_are_too_long_together_are_counted_all_the_same([store, _]: Stores) {
-    /// As long as RFC 3339 can tell, 9999 - 2024 years: forty of them are more microseconds than 63 bits hold.
-    const AGE_US: i64 = 250_000_000_000_000_000;
-    for number in 0..40 {
-        let id = store.track_start(start(&format!("e{number}")), None).await.unwrap().session_id;
-        finish(&store, end(&id, &format!("x{number}"), AGE_US)).await;
+pub(crate) async fn an_event_id_that_is_taken_by_another_start_is_refused([store, second]: Stores) {
+    let first = store.track_start(start("e1"), None).await.unwrap();
+    assert_eq!(second.track_start(start("e1"), None).await.unwrap(), first);
+    let later_version = StartEvent { metadata: "{}".into(), ..start("e1") };
+    assert_eq!(store.track_start(later_version, None).await.unwrap(), first, "it cleans otherwise");
+    let user = UserInfo { username: "bob".into(), ..start("e1").user };
+    for other in [
+        StartEvent { component_name: "other".into(), ..start("e1") },
+        StartEvent { shell_type: "bash".into(), ..start("e1") },
+        StartEvent { pid: 4712, ..start("e1") },
+        StartEvent { hostname: "mill".into(), ..start("e1") },
+        StartEvent { timestamp_us: START_US + 1, ..start("e1") },
+        StartEvent { correlation_id: None, ..start("e1") },
+        StartEvent { user, ..start("e1") },
+    ] {
+        assert_eq!(store.track_start(other, None).await.unwrap(), Starting::Conflict);
     }
-    let tallies = store.stats(Filter::default()).await.unwrap();
-    assert_eq!(
-        tallies.iter().map(|tally| (tally.durations, tally.duration_us)).collect::<Vec<_>>(),
-        [(40, 1e19)]
-    );
-}
-
-pub(crate) async fn statistics_count_by_component_and_state([store, _]: Stores) {
-    for (number, component) in ["b", "a", "b"].iter().enumerate() {
-        let event = StartEvent { component_name: (*component).into(), ..start(&format!("e{number}")) };
-        let id = store.track_start(event, None).await.unwrap().session_id;
-        if number > 0 {
-            finish(&store, end(&id, &format!("x{number}"), 4_000_000)).await;
-        }
-    }
-    let tally = |name: &str, state, sessions, durations: i64| Tally {
-        component_name: name.into(),
-        state,
-        sessions,
-        duration_us: durations as f64 * 4e6,
-        durations: durations.unsigned_abs(),
-    };
-    let expected =
-        [tally("a", State::Ended, 1, 1), tally("b", State::Active, 1, 0), tally("b", State::Ended, 1, 1)];
-    assert_eq!(store.stats(Filter::default()).await.unwrap(), expected);
+    let stranger = store.track_start(start("e1"), Some("ada".into())).await.unwrap();
+    assert_eq!(stranger, Starting::Conflict);
+    assert_eq!(store.counts().await.unwrap().total, 1);
 }
 
 pub(crate) async fn an_imported_session_keeps_its_id_and_is_taken_in_once([store, _]: Stores) {

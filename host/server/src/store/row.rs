@@ -1,14 +1,23 @@
 //! From a row to a record, for every engine. No SQL but the names of columns.
 
 use serde_json::{Map, Value};
+use shelltrack_sandbox::types::StartEvent;
 
-use super::StoreError;
+use super::{Starting, StoreError, StoredStart};
 use crate::records::{SessionRecord, State, duration_seconds, merged_metadata, rfc3339};
 
 /// What [`read_record`] reads.
 pub(super) const COLUMNS: &str = "id, session_id, session_type, component_name, shell_type, start_us, end_us, pid, username, \
      hostname, python_version, platform, working_directory, metadata, end_metadata, state, exit_status, \
      exit_reason, correlation_id, event_id, owner, last_seen_us, archived_us, home, end_event_id";
+
+/// True of a session that is `lost` only because its lease ran out: no event ended it, so that no end moves when
+/// it is seen again. Events leave their metadata.
+pub(super) const EXPIRED: &str = "(state = 'lost' AND exit_reason = 'expired' AND end_metadata IS NULL)";
+
+/// What such a session is again when it is seen. Of an open one it changes nothing.
+pub(super) const REVIVED: &str =
+    "state = 'active', end_us = NULL, end_received_us = NULL, exit_reason = NULL, archived_us = NULL";
 
 /// A row, by the names of its columns; `None` is SQL's NULL.
 pub(super) trait Columns {
@@ -55,6 +64,27 @@ pub(super) fn read_record(row: &impl Columns) -> Result<SessionRecord, StoreErro
         home: text("home")?,
         end_event_id: row.text("end_event_id")?,
     })
+}
+
+/// Whether a session began with this event, as [`super::Starting`] has it.
+fn began_with(record: &SessionRecord, event: &StartEvent, owner: Option<&str>) -> bool {
+    record.component_name == event.component_name
+        && record.shell_type == event.shell_type
+        && record.pid == event.pid
+        && record.username == event.user.username
+        && record.hostname == event.hostname
+        && record.correlation_id == event.correlation_id
+        && record.owner.as_deref() == owner
+        && Some(&record.start_time) == rfc3339(event.timestamp_us).as_ref()
+}
+
+/// What a start is answered whose event is stored already.
+pub(super) fn started_before(record: SessionRecord, event: &StartEvent, owner: Option<&str>) -> Starting {
+    if began_with(&record, event, owner) {
+        Starting::Stored(StoredStart { session_id: record.session_id, start_us: event.timestamp_us })
+    } else {
+        Starting::Conflict
+    }
 }
 
 fn object(text: Option<String>) -> Result<Map<String, Value>, StoreError> {

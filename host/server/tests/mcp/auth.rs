@@ -1,5 +1,6 @@
 //! Who is let in over HTTP, and who is not.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,7 +83,33 @@ async fn every_tool_but_health_check_wants_a_token() {
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"uri": "session://x"}});
         assert!(guarded.send(&message, None).await.starts_with("HTTP/1.1 401 "), "{method}");
     }
-    assert!(guarded.call("health_check", &json!({}), None).await.contains("store_reachable"));
+    guarded.http.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_no_token_learns_whether_the_server_works_and_nothing_of_its_sessions() {
+    let guarded = Guarded::start().await;
+    let told = guarded.call("health_check", &json!({}), None).await;
+    assert!(told.contains("\"status\":\"ok\"") && told.contains("\"version\":"), "{told}");
+    for secret in ["sessions_total", "sessions_active", "store", "store_reachable"] {
+        assert!(told.contains(&format!("\"{secret}\":null")), "{secret}: {told}");
+    }
+    let tracker = guarded.ask("health_check", &json!({}), &token(&["track"])).await;
+    assert_eq!(tracker["sessions_total"], Value::Null);
+    let reader = guarded.ask("health_check", &json!({}), &token(&["read"])).await;
+    assert_eq!((&reader["sessions_total"], &reader["store_reachable"]), (&json!(0), &json!(true)));
+    guarded.http.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_has_the_id_of_its_request() {
+    let guarded = Guarded::start().await;
+    let list =
+        json!({"jsonrpc": "2.0", "id": "mine", "method": "tools/call", "params": {"name": "list_sessions"}});
+    for header in [None, Some("Authorization: Bearer junk\r\n".to_owned())] {
+        let answer = guarded.send(&list, header).await;
+        assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("\"id\":\"mine\""), "{answer}");
+    }
     guarded.http.stop().await;
 }
 
@@ -225,6 +252,24 @@ async fn a_flood_is_answered_with_when_to_come_again() {
     );
     let known = guarded.ask("list_sessions", &json!({}), &token(&["read"])).await;
     assert_eq!(known["count"], 0, "who has a token is not held up by who has none");
+    guarded.http.stop().await;
+}
+
+#[tokio::test]
+async fn who_sends_no_proper_token_is_counted_too() {
+    let rates = RateLimits { unknown: NonZeroU32::MIN, ..RateLimits::default() };
+    let guarded = Guarded::limited(rates).await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let mut told = BTreeSet::new();
+    for number in 0..1000 {
+        let header = ["Basic YTpi", "Bearer", "Bearer junk"][number % 3];
+        let answer = guarded.send(&ping, Some(format!("Authorization: {header}\r\n"))).await;
+        told.insert(answer.split(' ').nth(1).unwrap_or_default().to_owned());
+        if told.len() > 1 {
+            break;
+        }
+    }
+    assert_eq!(told.iter().collect::<Vec<_>>(), ["401", "429"]);
     guarded.http.stop().await;
 }
 

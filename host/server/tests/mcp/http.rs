@@ -49,29 +49,47 @@ impl Http {
         self.answer(path, headers, body).await.lines().next().unwrap_or_default().to_owned()
     }
 
-    /// The whole answer to a GET.
-    pub(crate) async fn get(&self, path: &str, headers: &str) -> String {
-        let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
-        answer
+    pub(crate) fn tell_to_stop(&self) {
+        self.stop.cancel();
     }
 
-    /// The whole answer to a raw request.
+    pub(crate) async fn connect(&self) -> tokio::net::TcpStream {
+        tokio::net::TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// What else comes over a connection.
+    pub(crate) async fn rest(stream: &mut tokio::net::TcpStream) -> String {
+        let mut answer = Vec::new();
+        let _reset = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The whole answer to these bytes.
+    pub(crate) async fn exchange(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        // The server may answer and close before it has read everything.
+        let _early = stream.write_all(request.as_bytes()).await;
+        Self::rest(&mut stream).await
+    }
+
+    /// The whole answer to a request without a body.
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &str) -> String {
+        self.exchange(&format!("{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n")).await
+    }
+
+    /// The whole answer to a GET.
+    pub(crate) async fn get(&self, path: &str, headers: &str) -> String {
+        self.ask("GET", path, headers).await
+    }
+
+    /// The whole answer to a message.
     pub(crate) async fn answer(&self, path: &str, headers: &str, body: &str) -> String {
-        let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
         let length = body.len();
         let request = format!(
             "POST {path} HTTP/1.1\r\n{headers}Content-Type: application/json\r\nConnection: close\r\n\
              Accept: application/json, text/event-stream\r\nContent-Length: {length}\r\n\r\n{body}"
         );
-        // The server may answer and close before it has read everything.
-        let _early = stream.write_all(request.as_bytes()).await;
-        let mut answer = Vec::new();
-        let _reset = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        self.exchange(&request).await
     }
 }
 

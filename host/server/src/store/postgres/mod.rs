@@ -20,8 +20,8 @@ use deadpool_postgres::Pool;
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
 
 use super::{
-    Answer, Counts, Ending, Filter, Import, ListQuery, Owner, Page, Renewal, Store, StoreError, StoredStart,
-    Tally,
+    Answer, Counts, Ending, Filter, Import, ListQuery, Owner, Page, Renewal, Starting, Stats, Store,
+    StoreError,
 };
 use crate::records::{SessionRecord, now_us};
 
@@ -66,7 +66,7 @@ impl PostgresStore {
 }
 
 impl Store for PostgresStore {
-    fn track_start(&self, event: StartEvent, owner: Owner) -> Answer<'_, StoredStart> {
+    fn track_start(&self, event: StartEvent, owner: Owner) -> Answer<'_, Starting> {
         with_client!(self, client => rows::insert_start(&client, &event, owner.as_deref()))
     }
 
@@ -90,7 +90,7 @@ impl Store for PostgresStore {
         with_client!(self, client => questions::counts(&client))
     }
 
-    fn stats(&self, filter: Filter) -> Answer<'_, Vec<Tally>> {
+    fn stats(&self, filter: Filter) -> Answer<'_, Stats> {
         with_client!(self, client => questions::stats(&client, &filter))
     }
 

@@ -4,31 +4,33 @@ use deadpool_postgres::Object;
 use futures_util::TryStreamExt;
 use tokio_postgres::types::ToSql;
 
-use super::super::row::{COLUMNS, read_record};
-use super::super::{Counts, Cursor, Filter, ListQuery, Page, Renewal, StoreError, Tally};
+use super::super::row::{COLUMNS, EXPIRED, REVIVED, read_record};
+use super::super::{Counts, Cursor, Filter, ListQuery, Page, Renewal, Stats, StoreError, TALLIES_MAX, Tally};
 use crate::records::{State, now_us};
 
 /// Metadata of one part of a list: an answer holds it twice, as structure and as escaped text, and with
 /// up to 6 MiB it still fits the 8 MiB that clients take.
 const PAGE_METADATA_BYTES_MAX: usize = 2 << 20;
 
-/// Lines of a statistic: components are few; a hostile client could make many.
-const TALLIES_MAX: u32 = 4000;
-
 type Values = Vec<Box<dyn ToSql + Sync + Send>>;
 
-/// Sessions, newest first.
+/// Sessions, in the order that is asked for.
 pub(super) async fn list(client: &Object, query: &ListQuery) -> Result<Page, StoreError> {
     expire(client, now_us()).await?;
+    let (follows, order) = query.order();
     let (mut conditions, mut values) = conditions(&query.filter);
     if let Some(after) = query.after {
         values.push(Box::new(after.start_us));
         values.push(Box::new(after.row));
-        conditions.push_str(&format!(" AND (start_us, id) < (${}, ${})", values.len() - 1, values.len()));
+        conditions.push_str(&format!(
+            " AND (start_us, id) {follows} (${}, ${})",
+            values.len() - 1,
+            values.len()
+        ));
     }
     let rows_max = u64::from(query.limit) + 1; // one more tells whether there is a next part
     let sql = format!(
-        "SELECT {COLUMNS} FROM sessions WHERE {conditions} ORDER BY start_us DESC, id DESC LIMIT {rows_max}"
+        "SELECT {COLUMNS} FROM sessions WHERE {conditions} ORDER BY start_us {order}, id {order} LIMIT {rows_max}"
     );
     let statement = client.prepare_cached(&sql).await?;
     let rows = client.query_raw(&statement, parameters(&values)).await?;
@@ -91,29 +93,36 @@ fn conditions(filter: &Filter) -> (String, Values) {
     (conditions.join(" AND "), values)
 }
 
-/// Counts by component and state.
-pub(super) async fn stats(client: &Object, filter: &Filter) -> Result<Vec<Tally>, StoreError> {
+/// Counts by state, and by component and state.
+pub(super) async fn stats(client: &Object, filter: &Filter) -> Result<Stats, StoreError> {
     expire(client, now_us()).await?;
     let (conditions, values) = conditions(filter);
+    let figures = "count(*) AS sessions,
+         coalesce(sum(CASE WHEN end_us >= start_us THEN (end_us - start_us)::float8 END), 0) AS duration_us,
+         count(CASE WHEN end_us >= start_us THEN 1 END) AS durations";
+    // One statement: both are of one moment.
     let sql = format!(
-        "SELECT component_name, state, count(*) AS sessions,
-             coalesce(sum(CASE WHEN end_us >= start_us THEN (end_us - start_us)::float8 END), 0) AS duration_us,
-             count(CASE WHEN end_us >= start_us THEN 1 END) AS durations
-         FROM sessions WHERE {conditions}
-         GROUP BY component_name, state ORDER BY component_name COLLATE \"C\", state COLLATE \"C\" LIMIT {TALLIES_MAX}"
+        "WITH chosen AS (SELECT component_name, state, start_us, end_us FROM sessions WHERE {conditions})
+         SELECT * FROM (
+             SELECT NULL::text AS component_name, state, {figures} FROM chosen GROUP BY state
+             UNION ALL
+             (SELECT component_name, state, {figures} FROM chosen GROUP BY component_name, state
+              ORDER BY component_name COLLATE \"C\", state COLLATE \"C\" LIMIT {TALLIES_MAX})
+         ) AS counted ORDER BY component_name COLLATE \"C\" NULLS FIRST, state COLLATE \"C\""
     );
     let values: Vec<_> = parameters(&values).collect();
     let rows = client.query(&client.prepare_cached(&sql).await?, &values).await?;
     let tally = |row: &tokio_postgres::Row| {
-        Ok(Tally {
-            component_name: row.try_get("component_name")?,
+        let tally = Tally {
             state: State::from_name(row.try_get("state")?).ok_or(StoreError::Corrupt)?,
             sessions: row.try_get::<_, i64>("sessions")?.unsigned_abs(),
             duration_us: row.try_get("duration_us")?,
             durations: row.try_get::<_, i64>("durations")?.unsigned_abs(),
-        })
+        };
+        Ok((row.try_get("component_name")?, tally))
     };
-    rows.iter().map(tally).collect()
+    let rows: Vec<_> = rows.iter().map(tally).collect::<Result<_, StoreError>>()?;
+    Ok(Stats::of(rows))
 }
 
 /// How many sessions there are.
@@ -127,22 +136,23 @@ pub(super) async fn counts(client: &Object) -> Result<Counts, StoreError> {
     })
 }
 
-/// Gives open sessions a new lease from `now_us` on; the ids of those that got one, in the order given.
+/// Gives sessions a new lease from `now_us` on, those included of which nothing is known but that theirs ran
+/// out; the ids of those that got one, in the order given.
 pub(super) async fn renew(
     client: &Object,
     renewal: &Renewal,
     now_us: i64,
 ) -> Result<Vec<String>, StoreError> {
-    expire(client, now_us).await?; // a renewal that comes too late renews nothing
     let ids: Vec<&String> = renewal.session_ids.iter().filter(|id| !id.contains('\0')).collect();
     let statement = client
-        .prepare_cached(
+        .prepare_cached(&format!(
             "UPDATE sessions
              SET last_seen_us = greatest(coalesce(last_seen_us, start_us), least($1::bigint, $2::bigint)),
-                 lease_until_us = greatest($3::bigint, CASE WHEN last_seen_us IS NULL THEN 0 ELSE lease_until_us END)
-             WHERE session_id = ANY($4) AND state = 'active' AND owner IS NOT DISTINCT FROM $5
+                 lease_until_us = greatest($3::bigint, CASE WHEN last_seen_us IS NULL THEN 0 ELSE lease_until_us END),
+                 {REVIVED}
+             WHERE session_id = ANY($4) AND (state = 'active' OR {EXPIRED}) AND owner IS NOT DISTINCT FROM $5
              RETURNING session_id",
-        )
+        ))
         .await?;
     let lease_until_us = now_us.saturating_add(renewal.lease_us);
     let values: [&(dyn ToSql + Sync); 5] = [&renewal.seen_us, &now_us, &lease_until_us, &ids, &renewal.owner];

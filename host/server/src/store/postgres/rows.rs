@@ -5,8 +5,8 @@ use shelltrack_sandbox::types::{EndEvent, StartEvent};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
-use super::super::row::{COLUMNS, Columns, read_record};
-use super::super::{Ending, Import, LEASE_UNRENEWED_US, StoreError, StoredStart};
+use super::super::row::{COLUMNS, Columns, read_record, started_before};
+use super::super::{Ending, Import, LEASE_UNRENEWED_US, Starting, StoreError, StoredStart};
 use super::questions;
 use crate::records::{ADMIN_SHELL, SessionRecord, State, exit_reason_name, now_us};
 use crate::session_id::{entropy, session_id};
@@ -19,14 +19,19 @@ pub(super) async fn insert_start(
     client: &Object,
     event: &StartEvent,
     owner: Option<&str>,
-) -> Result<StoredStart, StoreError> {
+) -> Result<Starting, StoreError> {
     for _ in 0..ID_ATTEMPTS_MAX {
         let id = session_id(&event.component_name, event.timestamp_us, entropy()).ok_or_else(|| {
             StoreError::Unavailable("the start has a time without a year of four digits".into())
         })?;
         match try_insert(client, event, &id, owner).await {
-            Ok(true) => return Ok(StoredStart { session_id: id, start_us: event.timestamp_us }),
-            Ok(false) => return stored_start(client, &event.event_id).await,
+            Ok(true) => {
+                return Ok(Starting::Stored(StoredStart { session_id: id, start_us: event.timestamp_us }));
+            }
+            Ok(false) => {
+                let record = by(client, "event_id", &event.event_id).await?.ok_or(StoreError::Corrupt)?;
+                return Ok(started_before(record, event, owner));
+            }
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => continue,
             Err(error) => return Err(error.into()),
         }
@@ -80,13 +85,6 @@ async fn try_insert(
     Ok(rows > 0)
 }
 
-async fn stored_start(client: &Object, event_id: &str) -> Result<StoredStart, StoreError> {
-    let statement =
-        client.prepare_cached("SELECT session_id, start_us FROM sessions WHERE event_id = $1").await?;
-    let row = client.query_one(&statement, &[&event_id]).await?;
-    Ok(StoredStart { session_id: row.try_get(0)?, start_us: row.try_get(1)? })
-}
-
 /// Ends a session where the event may, and gives the session as it then is.
 pub(super) async fn update_end(
     client: &Object,
@@ -105,7 +103,7 @@ pub(super) async fn update_end(
         return Ok(Ending::Foreign);
     }
     write_end(client, event, state).await?;
-    let record = by_session_id(client, &event.session_id).await?.ok_or(StoreError::Corrupt)?;
+    let record = by(client, "session_id", &event.session_id).await?.ok_or(StoreError::Corrupt)?;
     Ok(Ending::Known(Box::new(record)))
 }
 
@@ -151,16 +149,21 @@ pub(super) async fn import(client: &mut Object, session: &Import) -> Result<bool
     if let Some(end) = &session.end {
         write_end(&transaction, end, State::from(end.state)).await?;
     }
-    let sql = "UPDATE sessions SET last_seen_us = $2, archived_us = $3 WHERE session_id = $1";
-    transaction.execute(sql, &[&session.session_id, &session.last_seen_us, &session.archived_us]).await?;
+    let sql = "UPDATE sessions SET last_seen_us = $2, archived_us = $3,
+                   end_metadata = CASE WHEN $4 THEN NULL ELSE end_metadata END
+               WHERE session_id = $1";
+    let is_expired = session.is_expired();
+    let (seen_us, archived_us) = (session.last_seen_us, session.archived_us);
+    transaction.execute(sql, &[&session.session_id, &seen_us, &archived_us, &is_expired]).await?;
     transaction.commit().await?;
     Ok(true)
 }
 
-async fn by_session_id(client: &Object, id: &str) -> Result<Option<SessionRecord>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM sessions WHERE session_id = $1");
+/// The session with that value in a column that is unique.
+async fn by(client: &Object, column: &str, value: &str) -> Result<Option<SessionRecord>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM sessions WHERE {column} = $1");
     let statement = client.prepare_cached(&sql).await?;
-    client.query_opt(&statement, &[&id]).await?.as_ref().map(read_record).transpose()
+    client.query_opt(&statement, &[&value]).await?.as_ref().map(read_record).transpose()
 }
 
 /// The session with that session id, or else the newest with that correlation id.
@@ -169,7 +172,7 @@ pub(super) async fn show(client: &Object, id: &str) -> Result<Option<SessionReco
         return Ok(None); // PostgreSQL has no such text
     }
     questions::expire(client, now_us()).await?;
-    if let Some(record) = by_session_id(client, id).await? {
+    if let Some(record) = by(client, "session_id", id).await? {
         return Ok(Some(record));
     }
     let sql = format!(

@@ -59,12 +59,12 @@ async fn broken_connections_are_replaced() {
     let Some(postgres) = Postgres::start() else { return };
     let url = postgres.database();
     let store = open(&url).await;
-    store.track_start(start("e1"), None).await.unwrap();
+    store.track_start(start("e1"), None).await.unwrap().stored();
     postgres.psql(
         &url,
         "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = 'shelltrack'",
     );
-    store.track_start(start("e2"), None).await.unwrap();
+    store.track_start(start("e2"), None).await.unwrap().stored();
     assert_eq!(store.counts().await.unwrap().total, 2);
 }
 
@@ -92,7 +92,7 @@ async fn connections_are_encrypted_and_servers_verified_as_the_url_wants_it() {
     let file = |name| postgres.certificate(name);
     let at = |host: &str, parameters: String| postgres.over_tcp(&url, host, &parameters);
     let store = open(&at("localhost", "sslmode=require".into())).await;
-    store.track_start(start("e1"), None).await.unwrap();
+    store.track_start(start("e1"), None).await.unwrap().stored();
     let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
                      WHERE application_name = 'shelltrack'";
     assert_eq!(postgres.psql(&url, encrypted), "t");

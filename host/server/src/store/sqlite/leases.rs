@@ -2,22 +2,23 @@
 
 use rusqlite::{Connection, named_params};
 
-use super::super::row::COLUMNS;
+use super::super::row::{COLUMNS, EXPIRED, REVIVED};
 use super::super::{Renewal, StoreError};
 
-/// Gives open sessions a new lease from `now_us` on; the ids of those that got one, in the order given.
+/// Gives sessions a new lease from `now_us` on, those included of which nothing is known but that theirs ran
+/// out; the ids of those that got one, in the order given.
 pub(super) fn renew(
     connection: &Connection,
     renewal: &Renewal,
     now_us: i64,
 ) -> Result<Vec<String>, StoreError> {
-    expire(connection, now_us)?; // a renewal that comes too late renews nothing
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare_cached(&format!(
         "UPDATE sessions
          SET last_seen_us = max(coalesce(last_seen_us, start_us), min(:seen_us, :now_us)),
-             lease_until_us = max(:lease_until_us, CASE WHEN last_seen_us IS NULL THEN 0 ELSE lease_until_us END)
-         WHERE session_id = :session_id AND state = 'active' AND owner IS :owner",
-    )?;
+             lease_until_us = max(:lease_until_us, CASE WHEN last_seen_us IS NULL THEN 0 ELSE lease_until_us END),
+             {REVIVED}
+         WHERE session_id = :session_id AND (state = 'active' OR {EXPIRED}) AND owner IS :owner"
+    ))?;
     let mut renewed = Vec::new();
     for session_id in &renewal.session_ids {
         let rows = statement.execute(named_params! {

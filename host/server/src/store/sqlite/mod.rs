@@ -21,8 +21,8 @@ use rusqlite::Connection;
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
 
 use super::{
-    Answer, Counts, Ending, Filter, Import, ListQuery, Owner, Page, Renewal, Store, StoreError, StoredStart,
-    Tally,
+    Answer, Counts, Ending, Filter, Import, ListQuery, Owner, Page, Renewal, Starting, Stats, Store,
+    StoreError,
 };
 use crate::records::{SessionRecord, now_us};
 use reader::{Readers, read_foreign};
@@ -77,7 +77,7 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn track_start(&self, event: StartEvent, owner: Owner) -> Answer<'_, StoredStart> {
+    fn track_start(&self, event: StartEvent, owner: Owner) -> Answer<'_, Starting> {
         Box::pin(
             self.writer.submit(move |connection| rows::insert_start(connection, &event, owner.as_deref())),
         )
@@ -106,7 +106,7 @@ impl Store for SqliteStore {
         self.ask_now(questions::counts)
     }
 
-    fn stats(&self, filter: Filter) -> Answer<'_, Vec<Tally>> {
+    fn stats(&self, filter: Filter) -> Answer<'_, Stats> {
         self.ask_now(move |connection| questions::stats(connection, &filter))
     }
 
@@ -153,7 +153,7 @@ impl ReadOnlySqliteStore {
 }
 
 impl Store for ReadOnlySqliteStore {
-    fn track_start(&self, _event: StartEvent, _owner: Owner) -> Answer<'_, StoredStart> {
+    fn track_start(&self, _event: StartEvent, _owner: Owner) -> Answer<'_, Starting> {
         read_only()
     }
 
@@ -177,7 +177,7 @@ impl Store for ReadOnlySqliteStore {
         self.ask(questions::counts)
     }
 
-    fn stats(&self, filter: Filter) -> Answer<'_, Vec<Tally>> {
+    fn stats(&self, filter: Filter) -> Answer<'_, Stats> {
         self.ask(move |connection| questions::stats(connection, &filter))
     }
 

@@ -4,28 +4,27 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
 
 use super::super::row::{COLUMNS, read_record};
-use super::super::{Counts, Cursor, Filter, ListQuery, Page, StoreError, Tally};
+use super::super::{Counts, Cursor, Filter, ListQuery, Page, Stats, StoreError, TALLIES_MAX, Tally};
 use crate::records::State;
 
 /// Metadata of one part of a list: an answer holds it twice, as structure and as escaped text, and with
 /// up to 6 MiB it still fits the 8 MiB that clients take.
 const PAGE_METADATA_BYTES_MAX: usize = 2 << 20;
 
-/// Lines of a statistic: components are few; a hostile client could make many.
-const TALLIES_MAX: u32 = 4000;
-
-/// Sessions, newest first.
+/// Sessions, in the order that is asked for.
 pub(super) fn list(connection: &Connection, query: &ListQuery) -> Result<Page, StoreError> {
+    let (follows, order) = query.order();
     let (mut conditions, mut values) = conditions(&query.filter);
     if let Some(after) = query.after {
-        conditions.push_str(" AND (start_us, id) < (?, ?)");
+        conditions.push_str(&format!(" AND (start_us, id) {follows} (?, ?)"));
         values.push(Box::new(after.start_us));
         values.push(Box::new(after.row));
     }
     let rows_max = i64::from(query.limit) + 1; // one more tells whether there is a next part
     values.push(Box::new(rows_max));
-    let sql =
-        format!("SELECT {COLUMNS} FROM sessions WHERE {conditions} ORDER BY start_us DESC, id DESC LIMIT ?");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM sessions WHERE {conditions} ORDER BY start_us {order}, id {order} LIMIT ?"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(rusqlite::params_from_iter(values))?;
     let mut page = Page::default();
@@ -81,30 +80,35 @@ fn conditions(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
     (conditions.join(" AND "), values)
 }
 
-/// Counts by component and state.
-pub(super) fn stats(connection: &Connection, filter: &Filter) -> Result<Vec<Tally>, StoreError> {
+/// Counts by state, and by component and state.
+pub(super) fn stats(connection: &Connection, filter: &Filter) -> Result<Stats, StoreError> {
     let (conditions, values) = conditions(filter);
+    let figures = "count(*) AS sessions,
+                   total(CASE WHEN end_us >= start_us THEN end_us - start_us END) AS duration_us,
+                   count(CASE WHEN end_us >= start_us THEN 1 END) AS durations";
+    // One statement: both are of one moment. NULL sorts first.
     let sql = format!(
-        "SELECT component_name, state, count(*) AS sessions,
-             total(CASE WHEN end_us >= start_us THEN end_us - start_us END) AS duration_us,
-             count(CASE WHEN end_us >= start_us THEN 1 END) AS durations
-         FROM sessions WHERE {conditions}
-         GROUP BY component_name, state ORDER BY component_name, state LIMIT {TALLIES_MAX}"
+        "WITH chosen AS MATERIALIZED (SELECT component_name, state, start_us, end_us FROM sessions WHERE {conditions})
+         SELECT NULL AS component_name, state, {figures} FROM chosen GROUP BY state
+         UNION ALL
+         SELECT * FROM (SELECT component_name, state, {figures} FROM chosen
+                        GROUP BY component_name, state ORDER BY component_name, state LIMIT {TALLIES_MAX})
+         ORDER BY component_name, state"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(rusqlite::params_from_iter(values))?;
     let mut tallies = Vec::new();
     while let Some(row) = rows.next()? {
         let state = State::from_name(row.get_ref("state")?.as_str().map_err(|_| StoreError::Corrupt)?);
-        tallies.push(Tally {
-            component_name: row.get("component_name")?,
+        let tally = Tally {
             state: state.ok_or(StoreError::Corrupt)?,
             sessions: row.get::<_, i64>("sessions")?.unsigned_abs(),
             duration_us: row.get("duration_us")?,
             durations: row.get::<_, i64>("durations")?.unsigned_abs(),
-        });
+        };
+        tallies.push((row.get("component_name")?, tally));
     }
-    Ok(tallies)
+    Ok(Stats::of(tallies))
 }
 
 /// How many sessions there are.

@@ -95,6 +95,7 @@ struct Footprint {
 impl Footprint {
     fn of(path: &Path) -> Result<Option<Self>, StoreError> {
         let metadata = match fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => return Err(StoreError::Foreign),
             Ok(metadata) => metadata,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unavailable(&error)),

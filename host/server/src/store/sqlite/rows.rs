@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
 
-use super::super::row::{COLUMNS, Columns, read_record};
-use super::super::{Ending, Import, LEASE_UNRENEWED_US, StoreError, StoredStart};
+use super::super::row::{COLUMNS, Columns, read_record, started_before};
+use super::super::{Ending, Import, LEASE_UNRENEWED_US, Starting, StoreError, StoredStart};
 use crate::records::{ADMIN_SHELL, SessionRecord, State, exit_reason_name, now_us};
 use crate::session_id::{entropy, session_id};
 
@@ -16,14 +16,18 @@ pub(super) fn insert_start(
     connection: &Connection,
     event: &StartEvent,
     owner: Option<&str>,
-) -> Result<StoredStart, StoreError> {
+) -> Result<Starting, StoreError> {
     for _ in 0..ID_ATTEMPTS_MAX {
         let id = session_id(&event.component_name, event.timestamp_us, entropy()).ok_or_else(|| {
             StoreError::Unavailable("the start has a time without a year of four digits".into())
         })?;
         match try_insert(connection, event, &id, owner) {
-            Ok(Some(stored)) => return Ok(stored),
-            Ok(None) => return stored_start(connection, &event.event_id),
+            Ok(Some(stored)) => return Ok(Starting::Stored(stored)),
+            Ok(None) => {
+                let sql = format!("SELECT {COLUMNS} FROM sessions WHERE event_id = ?1");
+                let record = one(connection, &sql, &event.event_id)?.ok_or(StoreError::Corrupt)?;
+                return Ok(started_before(record, event, owner));
+            }
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 continue;
             }
@@ -75,12 +79,6 @@ fn try_insert(
             read_start,
         )
         .optional()
-}
-
-fn stored_start(connection: &Connection, event_id: &str) -> Result<StoredStart, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT session_id, start_us FROM sessions WHERE event_id = ?1")?;
-    Ok(statement.query_row([event_id], read_start)?)
 }
 
 fn read_start(row: &Row<'_>) -> rusqlite::Result<StoredStart> {
@@ -144,8 +142,10 @@ pub(super) fn import(connection: &Connection, session: &Import) -> Result<bool, 
     if let Some(end) = &session.end {
         write_end(connection, end, State::from(end.state))?;
     }
-    let sql = "UPDATE sessions SET last_seen_us = ?2, archived_us = ?3 WHERE session_id = ?1";
-    let values = (&session.session_id, session.last_seen_us, session.archived_us);
+    let sql =
+        "UPDATE sessions SET last_seen_us = ?2, archived_us = ?3, end_metadata = iif(?4, NULL, end_metadata)
+               WHERE session_id = ?1";
+    let values = (&session.session_id, session.last_seen_us, session.archived_us, session.is_expired());
     connection.prepare_cached(sql)?.execute(values)?;
     Ok(true)
 }

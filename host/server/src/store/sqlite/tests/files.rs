@@ -8,7 +8,7 @@ use super::*;
 async fn file_and_directory_are_their_owners_alone() {
     let fixture = Fixture::new();
     let store = fixture.open();
-    store.track_start(start("e1"), None).await.unwrap();
+    store.track_start(start("e1"), None).await.unwrap().stored();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(fixture.path.parent().unwrap()), 0o700);
     for file in fixture.files() {
@@ -23,10 +23,10 @@ async fn file_and_directory_are_their_owners_alone() {
 #[tokio::test]
 async fn what_is_stored_outlives_the_store() {
     let fixture = Fixture::new();
-    let id = fixture.open().track_start(start("e1"), None).await.unwrap().session_id;
+    let id = fixture.open().track_start(start("e1"), None).await.unwrap().stored().session_id;
     let store = fixture.open();
     assert_eq!(all(&store).await[0].session_id, id);
-    assert_eq!(store.track_start(start("e1"), None).await.unwrap().session_id, id);
+    assert_eq!(store.track_start(start("e1"), None).await.unwrap().stored().session_id, id);
 }
 
 #[test]
@@ -59,7 +59,7 @@ async fn a_read_only_store_reads_a_quiet_file_and_makes_nothing() {
     let fixture = Fixture::new();
     let odd = Fixture { path: fixture.path.with_file_name("ö ?#%20.db"), ..Fixture::new() };
     for fixture in [&fixture, &odd] {
-        fixture.open().track_start(start("e1"), None).await.unwrap();
+        fixture.open().track_start(start("e1"), None).await.unwrap().stored();
         assert!(!fixture.files().iter().any(|name| name.ends_with("-wal")), "the writer has closed the file");
         let before = fixture.files();
         let store = ReadOnlySqliteStore::open(&fixture.path).unwrap();
@@ -74,7 +74,7 @@ async fn a_read_only_store_sees_what_a_writer_stores_meanwhile() {
     let reader = ReadOnlySqliteStore::open(&fixture.path).unwrap();
     let writer = fixture.open();
     for number in 0..5_usize {
-        writer.track_start(start(&format!("e{number}")), None).await.unwrap();
+        writer.track_start(start(&format!("e{number}")), None).await.unwrap().stored();
         assert_eq!(all(&reader).await.len(), number + 1);
     }
     let files = fixture.files();
@@ -87,7 +87,7 @@ async fn a_read_only_store_sees_what_a_writer_stores_meanwhile() {
 async fn a_log_left_by_a_killed_writer_is_read() {
     let fixture = Fixture::new();
     let writer = fixture.open();
-    writer.track_start(start("e1"), None).await.unwrap();
+    writer.track_start(start("e1"), None).await.unwrap().stored();
     let killed = Fixture::new();
     fs::create_dir(killed.path.parent().unwrap()).unwrap();
     for file in ["sessions.db", "sessions.db-wal"] {
@@ -127,7 +127,7 @@ async fn a_damaged_file_is_an_error_and_not_an_empty_store() {
     let fixture = Fixture::new();
     let store = fixture.open();
     for number in 0..200 {
-        store.track_start(start(&format!("e{number}")), None).await.unwrap();
+        store.track_start(start(&format!("e{number}")), None).await.unwrap().stored();
     }
     drop(store);
     let mut bytes = fs::read(&fixture.path).unwrap();
@@ -165,11 +165,11 @@ async fn a_full_database_is_told_and_loses_only_what_was_told() {
 async fn a_deleted_database_is_made_anew_rather_than_written_into_nothing() {
     let fixture = Fixture::new();
     let store = fixture.open();
-    store.track_start(start("e1"), None).await.unwrap();
+    store.track_start(start("e1"), None).await.unwrap().stored();
     for file in fixture.files() {
         fs::remove_file(fixture.path.with_file_name(file)).unwrap();
     }
-    store.track_start(start("e2"), None).await.unwrap();
+    store.track_start(start("e2"), None).await.unwrap().stored();
     assert_eq!(all(&store).await.len(), 1);
     assert_eq!(all(&fixture.open()).await[0].event_id, "e2");
 }
@@ -179,11 +179,11 @@ async fn a_backup_is_whole_private_and_never_written_over_anything() {
     let fixture = Fixture::new();
     let store = fixture.open();
     for number in 0..50 {
-        store.track_start(start(&format!("e{number}")), None).await.unwrap();
+        store.track_start(start(&format!("e{number}")), None).await.unwrap().stored();
     }
     let to = fixture.directory.path().join("backup.db");
     store.backup(to.clone()).await.unwrap();
-    store.track_start(start("later"), None).await.unwrap();
+    store.track_start(start("later"), None).await.unwrap().stored();
     assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
     let copy = ReadOnlySqliteStore::open(&to).unwrap();
     copy.check().await.unwrap();
@@ -197,7 +197,7 @@ async fn a_damaged_database_does_not_pass_the_check() {
     let fixture = Fixture::new();
     let store = fixture.open();
     for number in 0..200 {
-        store.track_start(start(&format!("e{number}")), None).await.unwrap();
+        store.track_start(start(&format!("e{number}")), None).await.unwrap().stored();
     }
     drop(store);
     let mut bytes = fs::read(&fixture.path).unwrap();
@@ -218,8 +218,8 @@ async fn a_read_only_store_shows_a_session_whose_lease_has_run_out_as_lost_and_c
 
     let fixture = Fixture::new();
     let store = fixture.open();
-    let expired = store.track_start(start("e1"), None).await.unwrap().session_id;
-    let open = store.track_start(start("e2"), None).await.unwrap().session_id;
+    let expired = store.track_start(start("e1"), None).await.unwrap().stored().session_id;
+    let open = store.track_start(start("e2"), None).await.unwrap().stored().session_id;
     let seen_us = crate::store::promises::START_US + 7_000_000;
     let renewal = Renewal { session_ids: vec![expired.clone()], seen_us, lease_us: -1, owner: None };
     store.renew(renewal).await.unwrap();
