@@ -205,7 +205,9 @@ fn a_limit_on_the_size_of_files_harms_no_command() {
 #[test]
 fn a_command_runs_also_where_no_descriptor_is_left_to_watch_it() {
     let home = Home::new();
-    let script = "ulimit -n 4 && exec \"$0\" run -- sh -c 'echo out; exit 7'";
+    // Whatever else is open here would leave none for the loader.
+    let script =
+        "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -n 4 && exec \"$0\" run -- sh -c 'echo out; exit 7'";
     let mut command = home.command("sh");
     command.args(["-c", script]).arg(shelltrack_tests::binary::shelltrack());
     let ran = shelltrack_tests::run_bounded(&mut command, BOUND).expect(7);
