@@ -66,6 +66,7 @@ fn try_open_writer(path: &Path) -> Result<Connection, StoreError> {
     };
     harden(&connection)?;
     inspect(&connection)?;
+    close_to_others(path)?; // not before it is known to be ours: whoever misspells a name must not lock others out
     connection.query_row("PRAGMA journal_mode = WAL", [], |row| match row.get_ref(0)?.as_str()? {
         "wal" => Ok(()),
         _ => Err(rusqlite::Error::QueryReturnedNoRows),
@@ -146,7 +147,7 @@ fn create_private(path: &Path) -> Result<impl Sized, StoreError> {
     }
     DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(|error| unavailable(&error))?;
     match fs::metadata(path) {
-        Ok(metadata) => check_existing(path, &metadata)?,
+        Ok(metadata) => check_existing(&metadata)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => create_file(path, &directory)?,
         Err(error) => return Err(unavailable(&error)),
     }
@@ -172,14 +173,20 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     if verdict == "ok" { Ok(()) } else { Err(StoreError::Corrupt) }
 }
 
-/// Another user's file is refused (`sudo` with somebody's HOME), a too open one closed to others.
-fn check_existing(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {
-    if !metadata.is_file() {
-        return Err(StoreError::Foreign);
-    }
-    check_owner(metadata.uid())?;
-    if metadata.mode() & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|error| unavailable(&error))?;
+/// Another user's file is refused (`sudo` with somebody's HOME).
+fn check_existing(metadata: &fs::Metadata) -> Result<(), StoreError> {
+    if metadata.is_file() { check_owner(metadata.uid()) } else { Err(StoreError::Foreign) }
+}
+
+/// Nobody else reads a database, or what SQLite keeps beside it.
+fn close_to_others(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        if fs::metadata(&file).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600))
+                .map_err(|error| unavailable(&error))?;
+        }
     }
     Ok(())
 }

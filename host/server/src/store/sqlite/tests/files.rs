@@ -118,7 +118,10 @@ fn somebody_elses_database_and_files_of_other_kinds_are_refused_untouched() {
     assert_eq!(fs::read(&fixture.path).unwrap(), before);
 
     fs::write(&fixture.path, "a letter to somebody, much longer than a header".repeat(100)).unwrap();
+    fs::set_permissions(&fixture.path, fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(SqliteStore::open(&fixture.path).err(), Some(StoreError::Foreign));
+    let mode = fs::metadata(&fixture.path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o644, "others read it as before");
     assert_eq!(SqliteStore::open(fixture.path.parent().unwrap()).err(), Some(StoreError::Foreign));
 }
 
