@@ -34,6 +34,8 @@ pub(crate) static METADATA: &[(&str, &str)] = &[
     (r#"{"lines":["-----BEGIN RSA PRIVATE KEY-----","MIIxhunter2","-----END RSA PRIVATE KEY-----"]}"#, "hunter2"),
     (r#"{"argv":["curl","-ku","me:hunter2"]}"#, "hunter2"),
     (r#"{"auth":"me:hunter2"}"#, "hunter2"),
+    (r#"{"Env":["A=b c","DB_PASSWORD=correct horse battery staple"]}"#, "staple"),
+    (r#"{"Env":["SECRET_RECOVERY_PHRASE=abandon ability able"]}"#, "able"),
     (r#"{"argv":["sshpass","-p","hunter2","ssh","me@x"]}"#, "hunter2"),
     (r#"{"argv":["mysql","-uroot","-phunter2"]}"#, "hunter2"),
 ];

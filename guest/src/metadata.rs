@@ -139,6 +139,12 @@ impl Cleaner<'_, '_> {
                 in_key = !has(line, "END ") && (in_key || (has(line, "BEGIN ") && has(line, "PRIVATE KEY")));
             }
             let is_credential = commands.password_in(word).is_some() || is_value;
+            if let Some(variable) = self.secret_variable(word).filter(|_| !hide) {
+                self.report.change(&format!("{path}[{at}]"), ChangeKind::Redacted, TELLING_KEY);
+                items.push(Json::Text(variable));
+                previous = word;
+                continue;
+            }
             items.push(self.value(
                 item,
                 &format!("{path}[{at}]"),
@@ -148,6 +154,14 @@ impl Cleaner<'_, '_> {
             previous = word;
         }
         items
+    }
+
+    /// `DB_PASSWORD=correct horse`, as a list of an environment has it: all of it is the value.
+    fn secret_variable(&self, item: &str) -> Option<String> {
+        let (name, value) = item.split_once('=').filter(|(_, value)| value.contains(' '))?;
+        let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let is_secret = is_name && self.secrets.telling_key(name) == Telling::Always && !is_harmless(value);
+        is_secret.then(|| format!("{name}={MARK}"))
     }
 
     fn value(&mut self, value: Json, path: &str, hide: bool, telling: Telling) -> Json {

@@ -159,7 +159,10 @@ fn telling_of(key: &Key<'_>, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> Tell
     match (alone, key.telling_with(words[1], secrets)) {
         (_, Telling::Always) => Telling::Always,
         (Telling::Not, _) if key.is_query_parameter() && key.name() == "code" => Telling::WhenRandom,
-        (Telling::Not, _) if key.is_assigned() => secrets.telling_assigned(key.name()),
+        (Telling::Not, _) if key.is_assigned() => match telling::hints(key.name()) {
+            true => Telling::WhenRandom,
+            false => Telling::Not,
+        },
         (telling, _) => telling,
     }
 }

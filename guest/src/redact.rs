@@ -62,13 +62,9 @@ impl<'p> Secrets<'p> {
 
     /// How much the key of a member tells about its value, as it reads.
     pub(crate) fn telling_key(&self, key: &str) -> Telling {
-        self.telling_assigned(&Plain::of(key).text)
-    }
-
-    /// How much a name tells to which a value is assigned.
-    pub(crate) fn telling_assigned(&self, name: &str) -> Telling {
-        match self.telling(name) {
-            Telling::Not if telling::hints(name) => Telling::WhenRandom,
+        let name = Plain::of(key).text;
+        match self.telling(&name) {
+            Telling::Not if telling::hints(&name) => Telling::WhenRandom,
             telling => telling,
         }
     }

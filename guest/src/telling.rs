@@ -121,6 +121,12 @@ static LAST_LETTERS: [u32; LETTERS] = {
     note_last_letters(&mut pairs, NEUTRAL);
     pairs
 };
+/// Those of [`NEUTRAL`] alone.
+static NEUTRAL_LETTERS: [u32; LETTERS] = {
+    let mut pairs = [0; LETTERS];
+    note_last_letters(&mut pairs, NEUTRAL);
+    pairs
+};
 const LETTERS: usize = 26;
 
 /// First two letters of [`PIECES`] and [`ISSUERS`], in the same way.
@@ -159,15 +165,14 @@ const fn note_last_letters(pairs: &mut [u32; LETTERS], names: &[&str]) {
     }
 }
 
-fn may_tell(name: &str) -> bool {
+/// Whether the last two letters of `name` are one of `pairs`.
+fn ends_like(name: &str, pairs: &[u32; LETTERS]) -> bool {
     let mut letters = name.bytes().rev().skip_while(|b| !b.is_ascii_alphabetic());
     let (Some(last), Some(before)) = (letters.next(), letters.find(|&b| !is_separator(char::from(b)))) else {
         return false;
     };
     let place = |letter: u8| usize::from(letter.to_ascii_lowercase().wrapping_sub(b'a'));
-    LAST_LETTERS
-        .get(place(last))
-        .is_some_and(|pairs| place(before) < LETTERS && pairs >> place(before) & 1 == 1)
+    pairs.get(place(last)).is_some_and(|pairs| place(before) < LETTERS && pairs >> place(before) & 1 == 1)
 }
 
 fn is_separator(c: char) -> bool {
@@ -176,17 +181,17 @@ fn is_separator(c: char) -> bool {
 
 /// How much `name` tells. Case, `-`, `_`, `.`, a number at the end and words of [`NEUTRAL`] do not count.
 pub(crate) fn telling(name: &str) -> Telling {
-    if name.is_ascii() && !may_tell(name) {
+    if name.is_ascii() && !ends_like(name, &LAST_LETTERS) {
         return Telling::Not;
     }
     let name = unnumbered(name.trim_matches(|c: char| !c.is_alphanumeric()));
     if !name.is_ascii() && ends_in(name.as_bytes(), BEYOND_ASCII) {
         return Telling::Always;
     }
-    if !may_tell(name) {
+    if !ends_like(name, &LAST_LETTERS) {
         return Telling::Not;
     }
-    let name = without_neutral(name);
+    let name = if ends_like(name, &NEUTRAL_LETTERS) { without_neutral(name) } else { name };
     let folded = Folded::of(name);
     let folded = folded.bytes();
     if ends_in(folded, PUBLIC) {

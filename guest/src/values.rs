@@ -210,36 +210,23 @@ pub(crate) fn is_call(value: &str) -> bool {
 /// Whether `value` is the path of a file: from a directory that every system has, or with the ending of
 /// a file that holds keys or settings. Base64 begins with `/` as well.
 pub(crate) fn is_path(value: &str) -> bool {
+    // Without their slashes, so that no path of a machine is in the component.
     static ROOTS: [&str; 20] = [
-        "~/",
-        "/etc/",
-        "/home/",
-        "/root/",
-        "/run/",
-        "/var/",
-        "/usr/",
-        "/opt/",
-        "/srv/",
-        "/tmp/",
-        "/mnt/",
-        "/secrets/",
-        "/certs/",
-        "/keys/",
-        "/app/",
-        "/data/",
-        "/Users/",
-        "/dev/",
-        "/proc/",
-        "tests/",
+        "~", "etc", "home", "root", "run", "var", "usr", "opt", "srv", "tmp", "mnt", "secrets", "certs",
+        "keys", "app", "data", "Users", "dev", "proc", "tests",
     ];
     static ENDINGS: [&str; 16] = [
         ".pem", ".key", ".json", ".crt", ".p12", ".pfx", ".jks", ".pub", ".txt", ".yml", ".yaml", ".toml",
         ".ini", ".env", ".asc", ".py",
     ];
     let in_path = |b: u8| b.is_ascii_alphanumeric() || b"/\\.-_~:@ ".contains(&b);
+    let has_root = || {
+        let (first, _) = value.strip_prefix('/').unwrap_or(value).split_once('/').unwrap_or_default();
+        ROOTS.contains(&first) && (value.starts_with('/') || matches!(first, "~" | "tests"))
+    };
     let is_absolute = value.starts_with(['/', '~', '.']) || value.get(1..3) == Some(":\\");
     value.bytes().all(in_path)
-        && (ROOTS.iter().any(|root| value.starts_with(root))
+        && (has_root()
             || value.get(1..3) == Some(":\\")
             || (is_absolute && ENDINGS.iter().any(|ending| value.ends_with(ending))))
 }

@@ -136,6 +136,6 @@ mod tests {
     #[test]
     fn what_a_component_says_holds_nothing_that_steers_reorders_or_hides() {
         let said = "must be\u{1B}[31m \u{202E}x\u{200B}\u{2028}\u{115F}\u{3164}\u{FFA0}\u{E0041}\u{FE0F}\u{E000} é 中";
-        assert_eq!(harmless(said), "must be?[31m ?x????????? é 中");
+        assert_eq!(harmless(said), "must be?[31m ?x???????? é 中");
     }
 }
