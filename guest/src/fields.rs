@@ -76,7 +76,7 @@ impl Surrounding {
 }
 
 fn check_length(text: &str, path: &str, scalars_max: usize, report: &mut Report) {
-    if text.len() > scalars_max && text.chars().nth(scalars_max).is_some() {
+    if text.chars().nth(scalars_max).is_some() {
         report.violation(path, Rule::TooLong, format!("must not be longer than {scalars_max} characters"));
     }
 }

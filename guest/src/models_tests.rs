@@ -139,6 +139,31 @@ fn what_their_end_refuses_and_what_slips_through_is_refused() {
 }
 
 #[test]
+#[rustfmt::skip]
+fn what_their_start_accepts_up_to_its_limits_is_accepted_and_unchanged() {
+    let long = |scalar: &str, count: usize| scalar.repeat(count);
+    for (path, value) in [
+        ("component_name", "session-buddy"), ("component_name", "a_b"), ("component_name", "-_-"), ("component_name", "A1"),
+        ("component_name", &long("c", 100)), ("shell_type", &long("é", 100)), ("user.username", &long("é", 100)),
+        ("user.home", &long("é", 500)), ("hostname", &long("é", 255)), ("environment.cwd", &long("é", 500)),
+        ("environment.platform", &long("é", 200)), ("environment.python_version", &long("é", 100)),
+        ("environment.cwd", ""), ("user.home", ""),
+    ] {
+        let event = changed(START, path, text(value).as_deref());
+        let start = validate_start(&event, &open_policy()).unwrap_or_else(|broken| panic!("{path}: {broken:?}"));
+        let kept = [
+            start.component_name, start.shell_type, start.user.username, start.user.home, start.hostname,
+            start.environment.cwd, start.environment.platform, start.environment.python_version,
+        ];
+        assert!(kept.iter().any(|kept| kept == value) && start.changes.is_empty(), "{path}: {kept:?}");
+    }
+    for (pid, expected) in [("1", 1), ("4194304", 4_194_304)] {
+        let event = changed(START, "pid", Some(pid));
+        assert_eq!(validate_start(&event, &open_policy()).unwrap().pid, expected);
+    }
+}
+
+#[test]
 fn times_that_rfc_3339_allows_are_taken_however_they_are_written() {
     for (time, utc) in [
         ("2026-01-31T12:00:00-00:00", "2026-01-31T12:00:00.000000Z"),
