@@ -29,7 +29,7 @@ const GROWTH: usize = 4;
 const GROWTH_COST_MAX: u64 = 6;
 /// Fuel for one byte of input at worst: about an instruction each. A text of nothing but names that may tell
 /// of a secret costs that; ordinary text costs a quarter.
-const FUEL_PER_BYTE_MAX: u64 = 5_500;
+const FUEL_PER_BYTE_MAX: u64 = 5_000;
 
 /// A host that stands still: no call here depends on time or chance.
 struct Host;
@@ -135,6 +135,7 @@ static TEXTS: &[&str] = &[
     "cookie: ", "authorization: ", "authorization: x ", "authorization: bearer ", "authorization: digest a=", "bearer ", "basic a1234567 ",
     "key=", "key=a ", "key=a1b2c3d4e5f6a7b8 ", "pin ", "mysql -pa ", "mysql -p", "curl -u a:b ", "-u", "sshpass -p x ", "login me password ",
     "ghp_", "sk-", "sk-proj-", "ya29.", "eyJ", "eyJ.", "eyJhbGciOiJI.", "a.", "$6$", "$2b$12$", ":AA", "123456789:AA", "s.", ".atlasv1.", "7Q~",
+    "phrase: a ", "phrase=", "x key:", "vault login a ", "a:5432:b:c:d ", "http -a a:b ", "-u a:b ", "ENV TOKEN ", "chpasswd <<<",
     "[redacted]", "[redacted", "password=[redacted]x", "[redac", "[hidden]", "://[redacted]@",
 ];
 
