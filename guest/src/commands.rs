@@ -28,11 +28,19 @@ const fn glued(name: &'static str, options: &'static [&'static str], glued: &'st
     Program { of: "", name, options, glued, arguments_before: None }
 }
 
+/// Programs that are called with `domain/user:password@host`.
+const fn login(name: &'static str) -> Program {
+    glued(name, &[], LOGIN)
+}
+
+/// What says of a program that its arguments may be logins.
+const LOGIN: &str = "@";
+
 const fn argument(of: &'static str, name: &'static str, before: u8) -> Program {
     Program { of, name, options: &[], glued: "", arguments_before: Some(before) }
 }
 
-/// The table. Docker stands in it for the sake of its `-u`, which takes ids.
+/// The table. Docker and `ps` stand in it for the sake of their `-u`, which takes ids and names.
 #[rustfmt::skip]
 static PROGRAMS: &[Program] = &[
     options("bcp", &["-P"]),
@@ -46,6 +54,7 @@ static PROGRAMS: &[Program] = &[
     options("evil-winrm", &["-p"]),
     options("http", &["-a"]),
     options("https", &["-a"]),
+    options("hydra", &["-p"]),
     options("ipmitool", &["-P"]),
     options("isql", &["-P"]),
     options("lftp", &[]),
@@ -53,15 +62,20 @@ static PROGRAMS: &[Program] = &[
     options("mongo*", &["-p"]),
     options("mosquitto*", &["-P"]),
     options("ncftp*", &["-p"]),
+    options("netlify", &["--auth"]),
     options("nmcli", &["password", "wifi-sec.psk"]),
     options("openssl", &["-k", "-K", "-passin", "-passout", "-pass"]),
     options("plink", &["-pw"]),
     options("podman", &[]),
+    options("ps", &[]),
     options("pscp", &["-pw"]),
+    options("put-parameter", &["--value"]),
     options("rabbitmqadmin", &["-p"]),
     options("radius-server", &["key"]),
     options("rdesktop", &["-p"]),
     options("redis-cli", &["-a", "AUTH", "auth"]),
+    options("rootpw", &["--plaintext"]),
+    options("schtasks", &["/rp", "/RP", "/p", "/P"]),
     options("security", &["-w"]),
     options("smbmap", &["-p"]),
     options("snmp*", &["-A", "-X", "-c", "community"]),
@@ -77,6 +91,7 @@ static PROGRAMS: &[Program] = &[
     options("zip", &["-P"]),
     glued("7z*", &[], "-p"),
     glued("ldap*", &["-w"], "-w"),
+    glued("ldappasswd", &["-w", "-s", "-a"], "-w"),
     glued("mariadb*", &[], "-p"),
     glued("mysql*", &[], "-p"),
     glued("mysqladmin", &["password"], "-p"),
@@ -84,26 +99,40 @@ static PROGRAMS: &[Program] = &[
     glued("sshpass", &["-p"], "-p"),
     glued("unrar", &[], "-p"),
     glued("xfreerdp*", &[], "/p:"),
+    login("atexec"),
+    login("dcomexec"),
+    login("impacket*"),
+    glued("psexec", &["-p"], LOGIN),
+    login("secretsdump"),
+    login("smbexec"),
+    login("wmiexec"),
     argument("", "ConvertTo-SecureString", 0),
+    argument("", "activate-refresh-token", 1),
+    argument("config", "http-basic.*", 1),
+    argument("", "oathtool", 0),
+    argument("config", "pypi-token.*", 0),
     argument("", "wpa_passphrase", 1),
     argument("alias", "set", 3),
+    argument("bw", "login", 1),
     argument("bw", "unlock", 0),
     argument("cargo", "login", 0),
     argument("config", "add-authtoken", 0),
-    argument("htpasswd", "-b", 2),
-    argument("htpasswd", "-bc", 2),
-    argument("htpasswd", "-bn", 1),
-    argument("htpasswd", "-cb", 2),
-    argument("htpasswd", "-nb", 1),
+    argument("net", "use", 1),
+    argument("net", "user", 1),
     argument("ngrok", "authtoken", 0),
+    argument("openssl", "passwd", 0),
+    argument("operator", "unseal", 0),
     argument("rabbitmqctl", "add_user", 1),
     argument("rabbitmqctl", "change_password", 1),
     argument("snyk", "auth", 0),
     argument("vault", "login", 0),
+    Program { of: "secret", name: "set", options: &["--value", "--body", "-b"], glued: "", arguments_before: None },
 ];
 
-/// First bytes of the names, one bit for each: most words begin otherwise. Options do not count: only one
-/// program is told by them.
+/// `htpasswd -b FILE USER …`, and with `-n` as well, where no file is named.
+static HTPASSWD: [Program; 2] = [argument("htpasswd", "-b", 2), argument("htpasswd", "-nb", 1)];
+
+/// First bytes of the names, one bit for each: most words begin otherwise.
 #[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
 static FIRST_BYTES: u128 = {
     let (mut bits, mut at) = (0, 0);
@@ -111,14 +140,19 @@ static FIRST_BYTES: u128 = {
         bits |= 1 << (PROGRAMS[at].name.as_bytes()[0] % 128);
         at += 1;
     }
-    bits & !(1 << b'-')
+    bits
 };
 
 /// The program that `word` names, and with it the word before.
 fn program(previous: &str, word: &str) -> Option<&'static Program> {
     let name = bare(word);
+    if name.starts_with('-') {
+        let is_batch = bare(previous) == "htpasswd" && !name.starts_with("--") && name.contains('b');
+        let [of_file, printing] = &HTPASSWD;
+        return is_batch.then_some(if name.contains('n') { printing } else { of_file });
+    }
     let first = name.bytes().next().filter(u8::is_ascii)?;
-    if FIRST_BYTES >> first & 1 == 0 && !(first == b'-' && previous == "htpasswd") {
+    if FIRST_BYTES >> first & 1 == 0 {
         return None;
     }
     PROGRAMS.iter().rev().find(|program| program.is(previous, name))
@@ -130,9 +164,9 @@ impl Program {
             return false;
         }
         let is_named = match self.name.strip_suffix('*') {
-            Some(start) => name
-                .strip_prefix(start)
-                .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_'))),
+            Some(start) => name.strip_prefix(start).is_some_and(|rest| {
+                rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            }),
             None => self.name == name,
         };
         is_named && (self.of.is_empty() || self.of == bare(previous))
@@ -157,7 +191,7 @@ impl<'t> Commands<'t> {
         let password = self.option_value(word).or_else(|| self.argument(word)).filter(|value| {
             let is_elsewhere =
                 ["file:", "env:", "fd:", "stdin"].iter().any(|source| value.starts_with(source));
-            !value.is_empty() && !is_elsewhere && !is_harmless(value)
+            !value.is_empty() && !is_elsewhere && !is_harmless(value.trim_matches(['"', '\'']))
         });
         if password.is_none()
             && let Some(program) = program(self.previous, word)
@@ -183,6 +217,9 @@ impl<'t> Commands<'t> {
         } else {
             word
         };
+        if let Some(value) = self.of_program(previous, word) {
+            return value;
+        }
         let pair = ["--user=", "--proxy-user=", "--auth=", "-u"].iter().find_map(|o| word.strip_prefix(o));
         if matches!(previous, "-u" | "--user" | "--proxy-user" | "-U" | "--auth")
             || self.is_user_of_curl(previous)
@@ -192,17 +229,30 @@ impl<'t> Commands<'t> {
         if let Some(pair) = pair {
             return self.password_of_pair(pair);
         }
+        None
+    }
+
+    /// What follows an option of the program, or is glued to it; nothing where this is no such option.
+    fn of_program(&self, previous: &str, word: &'t str) -> Option<Option<&'t str>> {
         let program = self.program?;
         if program.options.contains(&previous) {
-            return match program.name {
+            return Some(match program.name {
                 "http" | "https" | "xh" => self.password_of_pair(word),
                 // Otherwise a file of cookies.
                 "curl" => word.contains('=').then_some(word),
                 _ => (!is_port(word)).then_some(word),
-            };
+            });
+        }
+        let assigned = word.split_once('=').filter(|(option, _)| program.options.contains(option));
+        if let Some((_, value)) = assigned {
+            return Some((!is_port(value)).then_some(value));
+        }
+        if program.glued == LOGIN {
+            let (login, _) = word.rsplit_once('@')?;
+            return Some(login.split_once(':').map(|(_, password)| password));
         }
         let value = word.strip_prefix(program.glued).filter(|_| !program.glued.is_empty())?;
-        (!value.starts_with('-') && !is_port(value)).then_some(value)
+        (!value.starts_with('-') && !is_port(value)).then_some(Some(value))
     }
 
     /// `-u` behind other options of one letter, as in `curl -sku`.
@@ -216,7 +266,7 @@ impl<'t> Commands<'t> {
 
     /// The part after the colon, unless these are ids as in `docker run -u 1000:1000`.
     fn password_of_pair(&self, pair: &'t str) -> Option<&'t str> {
-        if self.is_program(&["docker", "podman"]) {
+        if self.is_program(&["docker", "podman", "ps"]) {
             return None;
         }
         let pair = pair.trim_start_matches(['"', '\'']);
@@ -230,8 +280,13 @@ impl<'t> Commands<'t> {
 
     /// `vault login …`, `htpasswd -b FILE USER …`.
     fn argument(&mut self, word: &'t str) -> Option<&'t str> {
-        let before = self.program?.arguments_before?;
-        let is_argument = !word.starts_with(['-', '<', '>']) && !word.contains('=');
+        let program = self.program?;
+        let before = program.arguments_before?;
+        let is_windows_option = program.of == "net" && word.starts_with('/');
+        let is_drive = program.name == "use" && self.arguments == 0 && !word.starts_with("\\\\");
+        let is_option = word.starts_with(['-', '<', '>']) || is_windows_option || is_drive;
+        // A `=` at the end is one of base64.
+        let is_argument = !is_option && !word.trim_end_matches('=').contains('=');
         if !is_argument || self.arguments > before {
             return None;
         }
@@ -240,13 +295,15 @@ impl<'t> Commands<'t> {
     }
 }
 
-/// The name of a program without its directory, and without quotes and brackets before it.
+/// The name of a program without its directory and ending, and without quotes and brackets before it.
 fn bare(word: &str) -> &str {
     let word = word.trim_end_matches(['"', '\'', ',']);
-    let ends =
-        |b: &u8| matches!(b, b'/' | b'"' | b'\'' | b'(' | b'[' | b'{' | b'`' | b',' | b';' | b'|' | b'&');
+    let ends = |b: &u8| {
+        matches!(b, b'/' | b'"' | b'\'' | b'(' | b'[' | b'{' | b'`' | b',' | b';' | b'|' | b'&' | b'\\')
+    };
     let start = word.as_bytes().iter().rposition(ends).map_or(0, |at| at + 1);
-    word.get(start..).unwrap_or(word)
+    let name = word.get(start..).unwrap_or(word);
+    name.strip_suffix(".exe").or_else(|| name.strip_suffix(".py")).unwrap_or(name)
 }
 
 /// A port or a mapping of ports, as in `docker run -p`: `27017`, `127.0.0.1:3306:3306`, `53:53/udp`.

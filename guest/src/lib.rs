@@ -72,6 +72,7 @@ mod piped;
 mod plain;
 #[cfg(test)]
 mod properties;
+mod prose;
 mod redact;
 mod report;
 mod rules;
@@ -83,6 +84,7 @@ mod schema;
 mod search;
 #[cfg(test)]
 mod session_life;
+mod settings;
 mod shapes;
 mod telling;
 mod time;

@@ -5,8 +5,10 @@
 //! ends and what is none in `values`. In doubt too much is redacted and not too little.
 
 use crate::authorization::{bearer_token, credentials_len, is_credentials};
+use crate::prose::{is_said_of, is_topic, value_said};
 use crate::redact::{Finding, Secrets, Telling, looks_random};
 use crate::search::has;
+use crate::settings::Settings;
 use crate::telling;
 use crate::values::{
     bracketed_len, is_call, is_field_name, is_harmless, is_marked, is_small_number, key_edge, looks_made,
@@ -21,7 +23,7 @@ const RANDOM_BYTES_MAX: usize = 32;
 #[derive(Clone, Copy)]
 pub(crate) struct Key<'t> {
     pub(crate) text: &'t str,
-    start: usize,
+    pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
@@ -43,7 +45,7 @@ impl<'t> Key<'t> {
     }
 
     /// Whether a separator follows at once, as in an assignment.
-    fn is_assigned(&self) -> bool {
+    pub(crate) fn is_assigned(&self) -> bool {
         self.text.get(self.end..).is_some_and(|rest| rest.starts_with(['=', ':', '"', '\'']))
     }
 
@@ -108,6 +110,7 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
     let mut done = 0;
     let none = Key { text, start: 0, end: 0 };
     let mut previous = [none, none];
+    let mut settings = Settings::of(text);
     for key in keys(text) {
         let words = previous;
         previous = [words[1], key];
@@ -117,7 +120,13 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
         if let Some(range) = bearer_token(&key) {
             found.push(Finding { range, rule: "bearer" });
         }
-        let telling = telling_of(&key, words, secrets);
+        if let Some(range) = settings.named(&key, words[1], secrets) {
+            found.push(Finding { range, rule });
+        }
+        let telling = match settings.is_member(&key) {
+            true => Telling::Always,
+            false => telling_of(&key, words, secrets),
+        };
         if telling == Telling::Not {
             continue;
         }
@@ -130,8 +139,7 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
         let Some((start, end)) = value(&key, at, text.len()) else { continue };
         let said = text.get(start..end).unwrap_or_default();
         let is_in_program = text.get(..at).is_some_and(|before| before.ends_with(' ')) && is_call(said);
-        let is_verdict = key.name() == "PASS" && said.starts_with("test");
-        let is_other = is_in_program || is_verdict || is_named_like(&key, said);
+        let is_other = is_in_program || is_named_like(&key, said) || is_said_of(&key, words, said, end);
         if !is_other && !is_small_number(said) && !is_harmless(said) {
             found.push(Finding { range: start..end, rule });
             done = end;
@@ -149,7 +157,16 @@ fn is_named_like(key: &Key<'_>, said: &str) -> bool {
 }
 
 fn telling_of(key: &Key<'_>, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> Telling {
-    let alone = secrets.telling(key.name());
+    if is_topic(key, words[1]) {
+        return Telling::Not;
+    }
+    let alone = match key.name() {
+        // A name for AWS, a secret for Vault.
+        "--secret-id" => Telling::WhenRandom,
+        // `user:password` for npm.
+        "_auth" => Telling::Always,
+        name => secrets.telling(name),
+    };
     if alone == Telling::Always {
         return alone;
     }
@@ -201,7 +218,7 @@ static SEPARATORS: [&str; 17] =
 static CLOSERS: [&str; 4] = ["%22", "%27", "%5D", "%5d"];
 
 /// Where the value of `key` begins, if what follows makes it a key. `words` are the two before it.
-fn value_start(key: &Key<'_>, words: [Key<'_>; 2]) -> Option<usize> {
+pub(crate) fn value_start(key: &Key<'_>, words: [Key<'_>; 2]) -> Option<usize> {
     let rest = key.text.get(key.end..)?;
     if key.is_of_element() {
         return Some(key.end + rest.find('>')? + 1);
@@ -224,7 +241,10 @@ fn value_start(key: &Key<'_>, words: [Key<'_>; 2]) -> Option<usize> {
     if let Some(value) = quoted_neighbour(key, rest) {
         return Some(value);
     }
-    let follows = spaced.len() < closed.len() && !spaced.starts_with("--") && !spaced.starts_with("<<");
+    if let Some(value) = value_said(key, spaced).filter(|_| spaced.len() < closed.len()) {
+        return Some(key.text.len() - value.len());
+    }
+    let follows = spaced.len() < closed.len() && !begins_other(spaced);
     let takes_word = || {
         let word = spaced.get(..word_len(spaced, false, false)).unwrap_or_default();
         let word = word.trim_matches('"');
@@ -234,6 +254,12 @@ fn value_start(key: &Key<'_>, words: [Key<'_>; 2]) -> Option<usize> {
             || (closed.len() == rest.len() && looks_made(word, is_identifier))
     };
     (follows && takes_word()).then(|| key.text.len() - spaced.len())
+}
+
+/// Whether no value follows but another option, or a file or text that is handed over.
+fn begins_other(rest: &str) -> bool {
+    let is_letter = rest.starts_with('-') && rest.get(2..3) == Some(" ");
+    is_letter || ["--", "<<", "< "].iter().any(|start| rest.starts_with(start))
 }
 
 /// Where the value begins that stands beside a name without a sign between them: `PASSWORD 'x'` and
@@ -292,7 +318,7 @@ fn is_assigned_by_word(key: &Key<'_>, words: [Key<'_>; 2]) -> bool {
 }
 
 /// First and last byte of the value that begins at `at`; nothing for an empty value or a mark.
-fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, usize)> {
+pub(crate) fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, usize)> {
     let text = key.text.get(..key.text.floor_char_boundary(until))?;
     let rest = text.get(at..)?;
     let escapes = rest.len() - rest.trim_start_matches('\\').len();

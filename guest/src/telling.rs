@@ -196,6 +196,9 @@ pub(crate) fn telling(name: &str) -> Telling {
     let folded = folded.bytes();
     if ends_in(folded, PUBLIC) {
         Telling::Not
+    } else if name.ends_with("sessionid") {
+        // The cookie of a web framework; a `session_id` is an id like others.
+        Telling::WhenRandom
     } else if ends_in(folded, ALWAYS) || is_one_of(last_word(name), WORDS) {
         Telling::Always
     } else if ends_in(folded, WHEN_RANDOM) {

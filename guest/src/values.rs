@@ -130,8 +130,8 @@ fn begins_pair(text: &str, at: usize) -> bool {
 /// Words of programs and of their messages, in the place of a value.
 #[rustfmt::skip]
 static WORDS: &[&str] = &[
-    "!vault", "await", "changed", "empty", "expected", "expired", "false", "invalid", "missing", "must", "nil", "none", "null",
-    "off", "on", "optional", "required", "string", "true", "undefined", "unexpected", "unset", "yes", "no",
+    "!vault", "&str", "await", "bytes", "changed", "empty", "expected", "expired", "false", "invalid", "missing", "must", "nil", "none", "null",
+    "off", "on", "optional", "required", "str", "string", "true", "undefined", "unexpected", "unset", "yes", "no",
 ];
 
 /// Bytes of a value that is no secret: a longer one is not looked at.
@@ -157,9 +157,9 @@ pub(crate) fn is_small_number(value: &str) -> bool {
 
 /// How programs name a value that stands elsewhere, or that is encrypted.
 #[rustfmt::skip]
-static WAYS: [&str; 14] = [
+static WAYS: [&str; 17] = [
     "process.env", "os.environ", "os.getenv", "env::var", "ENV[", "ENC[", "var.", "data.", "local.", "self.", "&self.",
-    "this.", "config.", "secrets.",
+    "this.", "config.", "secrets.", "Option<", "Optional[", "Vec<",
 ];
 
 /// `$TOKEN`, `${TOKEN}`, `$(pass show x)`, `{{ .Values.token }}`, `%TOKEN%`, `<password>`, `process.env.X`.
