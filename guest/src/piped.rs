@@ -6,7 +6,7 @@ use crate::redact::Finding;
 use crate::search::{has, places};
 
 /// What reads a password from its standard input.
-static READERS: [&str; 9] = [
+static READERS: [&str; 10] = [
     "secret create",
     "sudo -S",
     "--password-stdin",
@@ -14,6 +14,7 @@ static READERS: [&str; 9] = [
     "--with-token",
     "chpasswd",
     "passwd --stdin",
+    "kinit",
     "vncpasswd",
     "cryptsetup",
 ];

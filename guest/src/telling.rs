@@ -23,7 +23,7 @@ static ALWAYS: &[&str] = &[
     "dbpass", "dbpw", "decryptionkey", "depasse", "deploykey", "dockerconfigjson", "encryptionkey", "haslo",
     "heslo", "hmackey", "jelszo", "jwt", "kennwort", "keypass", "licensekey", "losenord", "lozinka",
     "masterauth", "masterkey", "mdp", "mnemonic", "neo4jauth", "parola", "parool", "passcode", "passkey",
-    "passord", "passphrase", "passphrases", "passwd", "password", "passwordhash", "passwords", "passwort",
+    "passord", "passphrase", "passphrases", "passwd", "password", "passwordhash", "passwords", "passwort", "pgpass",
     "privatekey", "privkey", "pwd", "recoverycode", "recoverycodes", "recoveryphrase", "requirepass",
     "rootpass", "rootpw", "salasana", "sasl", "secret", "secretid", "secretkey", "secretkeybase",
     "secretphrase", "secrets", "secretvalue", "seedphrase", "seedwords", "senha", "servicekey", "sessionkey",
