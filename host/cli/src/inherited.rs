@@ -19,6 +19,8 @@ static PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 static FILE_SIZE_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// Called by the loader before the runtime begins.
+// SAFETY: what stands in this section is called once, as a function without arguments; `look` asks the kernel and
+// stores two atomics, and needs nothing of the runtime.
 #[used]
 #[allow(unsafe_code, reason = "there is no other moment before the runtime changes what is looked at")]
 #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
