@@ -28,7 +28,7 @@ const GROWTH: usize = 4;
 /// for trees, whose depth grows as well. Twice as steep as linear is eight.
 const GROWTH_COST_MAX: u64 = 6;
 /// Fuel for one byte of input at worst: about an instruction each. A text of nothing but names that may tell
-/// of a secret costs that; ordinary text costs a quarter.
+/// of a secret costs that; ordinary text costs a third.
 const FUEL_PER_BYTE_MAX: u64 = 5_500;
 
 /// A host that stands still: no call here depends on time or chance.
