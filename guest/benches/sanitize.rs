@@ -6,8 +6,8 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use shelltrack_guest::limits::TEXT_BYTES_MAX;
+use shelltrack_guest::oracles::open_policy;
 use shelltrack_guest::sanitize::sanitize_text;
-use shelltrack_guest::types::Policy;
 
 /// Text of each kind, repeated up to the size.
 #[rustfmt::skip]
@@ -21,14 +21,7 @@ const TEXTS: [(&str, &str); 6] = [
 ];
 
 fn sanitize(criterion: &mut Criterion) {
-    let policy = Policy {
-        hide_cwd: false,
-        hide_home: false,
-        hide_hostname: false,
-        hide_username: false,
-        secret_keys: Vec::new(),
-        secret_prefixes: Vec::new(),
-    };
+    let policy = open_policy();
     for bytes in [1024, TEXT_BYTES_MAX] {
         let mut group = criterion.benchmark_group(format!("{bytes} bytes"));
         group.throughput(Throughput::Bytes(bytes as u64));
