@@ -7,9 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Layer, Registry, fmt};
 
 /// The log is put aside when it reaches this size, and one old log is kept: a few weeks of ordinary
 /// events, and never more than twice this on disk.
@@ -23,41 +24,42 @@ pub(crate) fn path(spool: &Path) -> PathBuf {
 
 /// From now on, what is logged goes to the file, one JSON object a line. `SHELLTRACK_LOG` says how much.
 pub(crate) fn install(spool: &Path) {
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(wanted())
-        .with_writer(Rotating { path: path(spool), file: Mutex::new(None) })
-        .finish();
-    use_for_all(subscriber);
+    let rotating = Rotating { path: path(spool), file: Mutex::new(None) };
+    log_all(&wanted(), fmt::layer().json().flatten_event(true).with_writer(rotating));
 }
 
 /// From now on, what is logged goes to stderr, for the journal of a service manager, which knows the time.
 pub(crate) fn to_stderr() {
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(wanted())
-        .with_writer(io::stderr)
-        .without_time()
-        .with_ansi(false)
-        .finish();
-    use_for_all(subscriber);
+    log_all(&wanted(), fmt::layer().with_writer(io::stderr).without_time().with_ansi(false));
 }
 
-fn wanted() -> EnvFilter {
-    let wanted = std::env::var("SHELLTRACK_LOG").unwrap_or_default();
-    filter(if wanted.is_empty() { "info" } else { &wanted })
+fn wanted() -> String {
+    let wanted = std::env::var("SHELLTRACK_LOG").ok().filter(|wanted| !wanted.is_empty());
+    wanted.unwrap_or_else(|| "info".to_owned())
 }
 
-fn use_for_all(subscriber: impl Subscriber + Send + Sync) {
+fn log_all(wanted: &str, layer: impl Layer<Registry> + Send + Sync) {
+    log(wanted, layer);
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "the agent panicked")));
+}
+
+/// From now on, what is `wanted` is logged.
+pub(crate) fn log(wanted: &str, layer: impl Layer<Registry> + Send + Sync) {
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter(wanted)));
     // Fails only when stderr is logged to already, as asked for with --verbose.
     drop(tracing::subscriber::set_global_default(subscriber));
-    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "the agent panicked")));
 }
 
 /// What is logged. rmcp logs whole requests and a server's own words, in which tokens may be: it stays
 /// silent whatever was asked for. What its errors mean is logged by those who got them, cleaned.
-pub(crate) fn filter(wanted: &str) -> EnvFilter {
-    EnvFilter::new(wanted).add_directive("rmcp=off".parse().expect("a directive of our own"))
+fn filter(wanted: &str) -> Targets {
+    const SILENT: &str = "rmcp";
+    // A filter that cannot be read must not cost what one wanted to see.
+    let wanted: Targets = wanted.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    Targets::new()
+        .with_default(wanted.default_level().unwrap_or(LevelFilter::OFF))
+        .with_targets(wanted.into_iter().filter(|(target, _)| !target.starts_with(SILENT)))
+        .with_target(SILENT, LevelFilter::OFF)
 }
 
 struct Rotating {
@@ -115,6 +117,16 @@ impl<'a> MakeWriter<'a> for Rotating {
 #[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_logged_and_nothing_of_rmcp() {
+        use tracing::Level;
+        let asked = filter("warn,shelltrack=debug,rmcp=trace,rmcp::service=trace");
+        assert!(asked.would_enable("shelltrack_tracker::agent", &Level::DEBUG));
+        assert!(asked.would_enable("hyper", &Level::WARN) && !asked.would_enable("hyper", &Level::INFO));
+        assert!(!asked.would_enable("rmcp::service", &Level::ERROR));
+        assert!(filter("shelltrack=loud").would_enable("shelltrack", &Level::INFO));
+    }
 
     #[test]
     fn a_log_that_is_full_is_put_aside_and_only_one_old_one_is_kept() {

@@ -219,6 +219,11 @@ impl Settings {
         };
         Tracker::open(config, sandbox)
     }
+
+    /// The spool of this user and machine, made when it is missing.
+    pub(crate) fn spool(&self) -> Result<PathBuf, shelltrack_tracker::Error> {
+        shelltrack_tracker::spool_in(&self.state_dir)
+    }
 }
 
 /// Paths that were typed are meant from the working directory, which the agent does not share.

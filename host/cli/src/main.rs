@@ -55,11 +55,6 @@ fn log_to_stderr(cli: &Cli) {
     let Some(filter) = wanted.or_else(|| usual.map(str::to_owned)) else {
         return;
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(agent_log::filter(&filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .finish();
-    // Fails only when there is a subscriber already, and this is the only place that sets one so early.
-    drop(tracing::subscriber::set_global_default(subscriber));
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    agent_log::log(&filter, layer);
 }

@@ -25,6 +25,10 @@ pub(crate) fn read(
         let Some((table, key)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__")) else {
             continue;
         };
+        // Who empties a variable takes back what it said.
+        if value.is_empty() {
+            continue;
+        }
         let Some(value) = value.to_str() else {
             return Err(Failure::Usage(format!("{name}: must be UTF-8")));
         };
@@ -115,6 +119,12 @@ mod tests {
     #[test]
     fn other_variables_are_not_configuration() {
         let layer = layer(&[("SHELLTRACK_SESSION", "x"), ("SHELLTRACK_LOG", "debug"), ("HOME__X", "y")]);
+        assert_eq!(layer.unwrap(), Layer::default());
+    }
+
+    #[test]
+    fn an_empty_variable_says_nothing() {
+        let layer = layer(&[("SHELLTRACK_SESSION_BUDDY__URL", ""), ("SHELLTRACK_BREAKER__OPEN_SECONDS", "")]);
         assert_eq!(layer.unwrap(), Layer::default());
     }
 

@@ -6,7 +6,7 @@
 //! What callers can rely on:
 //! - An event is durable before it is answered, and stored once however often it is sent: a start is known
 //!   by its `event_id`; a session that has ended stays as it is, except that an announced end replaces an
-//!   inferred one (`crashed`, `lost`). Such an end is answered `ended`, with what is stored.
+//!   inferred one (`crashed`, `lost`), and either of them a lease that ran out. Such an end is answered `ended`, with what is stored.
 //! - A refused event is an answer (`isError: false`, `status: "error"`, every violation); sending it again
 //!   is useless. An internal error of JSON-RPC (-32603) means that nothing was stored and that the caller
 //!   should send it again: disk full, database locked or damaged, read-only server.

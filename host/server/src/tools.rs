@@ -96,8 +96,8 @@ impl Tools {
     }
 
     /// Records that a session is over; answers `ended` with its state and duration, or `not_found`. An end that
-    /// the shell announces replaces one that was only inferred; otherwise a session that has ended stays as it
-    /// is, and the answer tells how that is.
+    /// the shell announces replaces one that was only inferred, and each end a lease that ran out; otherwise a
+    /// session that has ended stays as it is, and the answer tells how that is.
     #[tool(
         title = "Track session end",
         meta = tags(&["tracking", "write"]),

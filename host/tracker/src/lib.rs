@@ -33,6 +33,7 @@ pub use error::Error;
 pub use flush::{FlushReport, Waiting};
 pub use local::LocalSession;
 pub use orders::BreakerOrder;
+pub use spool::spool_in;
 pub use status::{Status, TargetStatus};
 pub use surroundings::surroundings;
 pub use target::Target;

@@ -36,7 +36,7 @@ pub(crate) fn agent(config: Option<&Path>, agent: &Agent) -> Result<ExitCode, Fa
             ));
         }
         Some(spool) => spool.clone(),
-        None => spool_of(config)?,
+        None => Settings::load(config, &SessionBuddy::default())?.spool()?,
     };
     let plugin = component(config, agent)?;
     if agent.foreground {
@@ -67,12 +67,6 @@ fn component(config: Option<&Path>, agent: &Agent) -> Result<Choice, Failure> {
     }
     let said = Plugin { path: agent.plugin.clone(), sha256: agent.plugin_sha256.clone() };
     Choice::new(said, Places::find()?.component_cache())
-}
-
-/// The spool of this user and machine, made when it is missing.
-fn spool_of(config: Option<&Path>) -> Result<PathBuf, Failure> {
-    let settings = Settings::load(config, &SessionBuddy::default())?;
-    Ok(settings.tracker(settings.sandbox(Profile::OneShot)?)?.status()?.spool)
 }
 
 /// Starts the second stage, which is nobody's child once this one is gone, and keeps nothing: no

@@ -219,8 +219,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Stores a start and gives the session's id. The same event gives the same session.
     fn track_start(&self, event: StartEvent, owner: Owner) -> Answer<'_, Starting>;
 
-    /// Stores an end and gives the session as it then is. An announced end replaces an inferred one;
-    /// nothing else changes a session that has ended.
+    /// Stores an end and gives the session as it then is. An announced end replaces an inferred one, and each
+    /// end a lease that ran out; nothing else changes a session that has ended.
     fn track_end(&self, event: EndEvent, owner: Owner) -> Answer<'_, Ending>;
 
     /// Gives sessions a new lease that are open, or are lost only because theirs ran out: those are active again.

@@ -34,6 +34,7 @@ macro_rules! for_each_promise {
             only_the_identity_that_began_a_session_ends_or_renews_it
             activity_renews_open_sessions_and_names_the_others
             a_session_unseen_for_longer_than_its_lease_is_lost_until_its_end_is_announced
+            what_an_agent_inferred_replaces_a_lease_that_ran_out
             a_session_that_is_seen_again_after_its_lease_ran_out_is_active_again
             a_session_that_an_event_ended_is_not_revived_by_activity
             a_skewed_inferred_end_is_replaced_by_the_announced_one

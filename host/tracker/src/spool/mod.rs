@@ -69,6 +69,14 @@ pub(crate) struct Spool {
     root: PathBuf,
 }
 
+/// The spool of this machine and pid namespace below `state_dir`, made when it is missing.
+///
+/// # Errors
+/// [`Error::Spool`] where it cannot be made, or is no place for events.
+pub fn spool_in(state_dir: &Path) -> Result<PathBuf, Error> {
+    Spool::open(state_dir).map(|spool| spool.root)
+}
+
 impl Spool {
     /// Opens (and makes) the spool of this machine and pid namespace below `state_dir`.
     pub(crate) fn open(state_dir: &Path) -> Result<Self, Error> {

@@ -5,7 +5,7 @@ use shelltrack_sandbox::types::{EndEvent, StartEvent};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
-use super::super::row::{COLUMNS, Columns, read_record, started_before};
+use super::super::row::{COLUMNS, Columns, EXPIRED, read_record, started_before};
 use super::super::{Ending, Import, LEASE_UNRENEWED_US, Starting, StoreError, StoredStart};
 use super::questions;
 use crate::records::{ADMIN_SHELL, SessionRecord, State, exit_reason_name, now_us};
@@ -109,12 +109,13 @@ pub(super) async fn update_end(
 
 async fn write_end(client: &impl GenericClient, event: &EndEvent, state: State) -> Result<(), StoreError> {
     let statement = client
-        .prepare_cached(
+        .prepare_cached(&format!(
             "UPDATE sessions
              SET state = $1, end_us = $2, end_event_id = $3, end_metadata = $4, end_received_us = $5,
                  exit_status = $6, exit_reason = $7
-             WHERE session_id = $8 AND (state = 'active' OR (state IN ('crashed', 'lost') AND $1 = 'ended'))",
-        )
+             WHERE session_id = $8
+                 AND (state = 'active' OR {EXPIRED} OR (state IN ('crashed', 'lost') AND $1 = 'ended'))"
+        ))
         .await?;
     client
         .execute(

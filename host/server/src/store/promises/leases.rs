@@ -42,6 +42,16 @@ pub(crate) async fn a_session_unseen_for_longer_than_its_lease_is_lost_until_its
     assert_eq!((announced.state, announced.duration_seconds), (State::Ended, Some(9.0)));
 }
 
+pub(crate) async fn what_an_agent_inferred_replaces_a_lease_that_ran_out([store, second]: Stores) {
+    let id = store.track_start(start("e1"), None).await.unwrap().stored().session_id;
+    store.renew(Renewal { lease_us: -1, ..renewal(&[&id], None) }).await.unwrap();
+    assert_eq!(second.show(id.clone()).await.unwrap().unwrap().exit_reason.as_deref(), Some("expired"));
+    let inferred = finish(&store, vanished(&id, 9_000_000)).await.unwrap();
+    assert_eq!((inferred.state, inferred.exit_reason.as_deref()), (State::Crashed, Some("vanished")));
+    assert_eq!(inferred.duration_seconds, Some(9.0));
+    assert_eq!(finish(&second, vanished(&id, 10_000_000)).await.unwrap(), inferred);
+}
+
 pub(crate) async fn a_session_that_is_seen_again_after_its_lease_ran_out_is_active_again(
     [store, second]: Stores,
 ) {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use shelltrack_sandbox::types::{EndEvent, StartEvent};
 
-use super::super::row::{COLUMNS, Columns, read_record, started_before};
+use super::super::row::{COLUMNS, Columns, EXPIRED, read_record, started_before};
 use super::super::{Ending, Import, LEASE_UNRENEWED_US, Starting, StoreError, StoredStart};
 use crate::records::{ADMIN_SHELL, SessionRecord, State, exit_reason_name, now_us};
 use crate::session_id::{entropy, session_id};
@@ -109,13 +109,13 @@ pub(super) fn update_end(
 
 fn write_end(connection: &Connection, event: &EndEvent, state: State) -> Result<(), StoreError> {
     connection
-        .prepare_cached(
+        .prepare_cached(&format!(
             "UPDATE sessions
              SET state = :state, end_us = :end_us, end_event_id = :event_id, end_metadata = :metadata,
                  end_received_us = :received_us, exit_status = :exit_status, exit_reason = :exit_reason
              WHERE session_id = :session_id
-                 AND (state = 'active' OR (state IN ('crashed', 'lost') AND :state = 'ended'))",
-        )?
+                 AND (state = 'active' OR {EXPIRED} OR (state IN ('crashed', 'lost') AND :state = 'ended'))"
+        ))?
         .execute(named_params! {
             ":state": state.name(),
             ":end_us": event.timestamp_us,

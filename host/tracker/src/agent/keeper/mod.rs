@@ -15,7 +15,7 @@ mod recall;
 mod sessions;
 mod targets;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub(super) struct Keeper {
     workers: HashMap<Rc<Target>, (UnboundedSender<Order>, JoinHandle<()>)>,
     sessions: Sessions,
     /// Events given to a worker and not finished, with their size in bytes.
-    waiting: HashMap<(Uuid, Kind), (u64, Rc<Target>)>,
+    waiting: BTreeMap<(Uuid, Kind), (u64, Rc<Target>)>,
     waiting_bytes: u64,
     /// Events that could not be read, and how often.
     unreadable: HashMap<(Uuid, Kind), u32>,
@@ -73,7 +73,7 @@ impl Keeper {
             inbox,
             workers: HashMap::new(),
             sessions: Sessions::new(),
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             waiting_bytes: 0,
             unreadable: HashMap::new(),
             last_seen_ms,

@@ -1,7 +1,7 @@
 //! The sessions an agent has in mind: where their events go, and whose shells are awaited. Kept small,
 //! since there may be ten thousand of them for days.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use uuid::Uuid;
@@ -36,14 +36,14 @@ enum Watch {
 pub(super) struct Sessions {
     kept: HashMap<Uuid, Kept>,
     exits: Exits,
-    awaited: HashMap<u64, Uuid>,
+    awaited: BTreeMap<u64, Uuid>,
     next_token: u64,
     open: usize,
 }
 
 impl Sessions {
     pub(super) fn new() -> Self {
-        Self { kept: HashMap::new(), exits: Exits::new(), awaited: HashMap::new(), next_token: 0, open: 0 }
+        Self { kept: HashMap::new(), exits: Exits::new(), awaited: BTreeMap::new(), next_token: 0, open: 0 }
     }
 
     pub(super) fn get(&self, key: Uuid) -> Option<&Kept> {
