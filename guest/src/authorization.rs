@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::pairs::Key;
+use crate::keys::Key;
 use crate::values::{ends_value, is_marked, word_len};
 
 /// Schemes that are followed by one word.

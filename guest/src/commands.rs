@@ -3,7 +3,7 @@
 //! found by `pairs`; what a shell hands to a program otherwise is the business of `piped`.
 
 use crate::redact::Finding;
-use crate::search::has;
+use crate::search::{has, split};
 use crate::values::is_harmless;
 
 /// A program or its subcommand, and where its password stands.
@@ -22,6 +22,10 @@ struct Program {
 
 const fn options(name: &'static str, options: &'static [&'static str]) -> Program {
     Program { of: "", name, options, glued: "", arguments_before: None }
+}
+
+const fn of(of: &'static str, name: &'static str, options: &'static [&'static str]) -> Program {
+    Program { of, name, options, glued: "", arguments_before: None }
 }
 
 const fn glued(name: &'static str, options: &'static [&'static str], glued: &'static str) -> Program {
@@ -43,7 +47,6 @@ const fn argument(of: &'static str, name: &'static str, before: u8) -> Program {
 /// The table. Docker and `ps` stand in it for the sake of their `-u`, which takes ids and names.
 #[rustfmt::skip]
 static PROGRAMS: &[Program] = &[
-    options("bcp", &["-P"]),
     options("beeline", &["-p"]),
     options("cqlsh", &["-p"]),
     options("crackmapexec", &["-p"]),
@@ -55,14 +58,14 @@ static PROGRAMS: &[Program] = &[
     options("http", &["-a"]),
     options("https", &["-a"]),
     options("hydra", &["-p"]),
-    options("ipmitool", &["-P"]),
-    options("isql", &["-P"]),
+    options("gpg-preset-passphrase", &["-P"]),
     options("knife", &["-P"]),
     options("lftp", &[]),
     options("login", &["-p"]),
     options("message-digest-key", &["md5"]),
     options("mongo*", &["-p"]),
     options("mosquitto*", &["-P"]),
+    options("mycli", &["-p"]),
     options("ncftp*", &["-p"]),
     options("netlify", &["--auth"]),
     options("nmcli", &["password", "wifi-sec.psk"]),
@@ -73,16 +76,17 @@ static PROGRAMS: &[Program] = &[
     options("pscp", &["-pw"]),
     options("put-parameter", &["--value"]),
     options("rabbitmqadmin", &["-p"]),
+    options("racadm", &["-p"]),
     options("radius-server", &["key"]),
     options("rdesktop", &["-p"]),
     options("redis-cli", &["-a", "AUTH", "auth"]),
     options("rootpw", &["--plaintext"]),
     options("schtasks", &["/rp", "/RP", "/p", "/P"]),
-    options("security", &["-w"]),
+    options("security", &["-w", "-p"]),
     options("smbmap", &["-p"]),
     options("snmp*", &["-A", "-X", "-c", "community"]),
-    options("sqlcmd", &["-P"]),
     options("ssh-keygen", &["-N", "-P"]),
+    options("swaks", &["-ap"]),
     options("tacacs-server", &["key"]),
     options("tsql", &["-P"]),
     options("twine", &["-p"]),
@@ -92,14 +96,19 @@ static PROGRAMS: &[Program] = &[
     options("xh", &["-a"]),
     options("zip", &["-P"]),
     glued("7z*", &[], "-p"),
+    glued("bcp", &["-P"], "-P"),
+    glued("ipmitool", &["-P"], "-P"),
+    glued("isql", &["-P"], "-P"),
     glued("ldap*", &["-w"], "-w"),
     glued("ldappasswd", &["-w", "-s", "-a"], "-w"),
     glued("mariadb*", &[], "-p"),
     glued("mysql*", &[], "-p"),
     glued("mysqladmin", &["password"], "-p"),
     glued("rar", &[], "-p"),
+    glued("sqlcmd", &["-P"], "-P"),
     glued("sshpass", &["-p"], "-p"),
     glued("unrar", &[], "-p"),
+    glued("winrs", &[], "-p:"),
     glued("xfreerdp*", &[], "/p:"),
     login("atexec"),
     login("dcomexec"),
@@ -110,15 +119,20 @@ static PROGRAMS: &[Program] = &[
     login("wmiexec"),
     argument("", "ConvertTo-SecureString", 0),
     argument("", "activate-refresh-token", 1),
+    argument("config", "github-oauth.*", 0),
     argument("config", "http-basic.*", 1),
+    argument("", "encrypt_string", 0),
     argument("", "oathtool", 0),
+    argument("", "secret-set-value", 1),
     argument("config", "pypi-token.*", 0),
     argument("", "wpa_passphrase", 1),
     argument("alias", "set", 3),
     argument("bw", "login", 1),
     argument("bw", "unlock", 0),
     argument("cargo", "login", 0),
+    argument("cf", "auth", 1),
     argument("config", "add-authtoken", 0),
+    argument("host", "add", 3),
     argument("net", "use", 1),
     argument("net", "user", 1),
     argument("ngrok", "authtoken", 0),
@@ -126,9 +140,17 @@ static PROGRAMS: &[Program] = &[
     argument("operator", "unseal", 0),
     argument("rabbitmqctl", "add_user", 1),
     argument("rabbitmqctl", "change_password", 1),
+    argument("rclone", "obscure", 0),
     argument("snyk", "auth", 0),
     argument("vault", "login", 0),
-    Program { of: "secret", name: "set", options: &["--value", "--body", "-b"], glued: "", arguments_before: None },
+    argument("wandb", "login", 0),
+    of("caddy", "hash-password", &["--plaintext"]),
+    of("create", "secret", &["--from-literal"]),
+    of("keys", "set", &["--value"]),
+    of("nuget", "push", &["-k"]),
+    of("poetry", "publish", &["-p"]),
+    of("secret", "set", &["--value", "--body", "-b"]),
+    of("sql", "server", &["-p"]),
 ];
 
 /// `htpasswd -b FILE USER …`, and with `-n` as well, where no file is named.
@@ -274,7 +296,8 @@ impl<'t> Commands<'t> {
         let pair = pair.trim_start_matches(['"', '\'']);
         let separators: &[char] = if self.is_program(&["lftp"]) { &[','] } else { &[':', '%'] };
         // `date -u +%s` is neither.
-        let (user, password) = pair.split_once(separators).filter(|(user, _)| !user.starts_with('+'))?;
+        let (user, password) =
+            pair.split_once(separators).filter(|(user, _)| !user.is_empty() && !user.starts_with('+'))?;
         let password = password.trim_end_matches(['"', '\'']);
         let are_ids = user.bytes().chain(password.bytes()).all(|b| b.is_ascii_digit() || b == b'.');
         (!are_ids && user != password && !password.starts_with("//")).then_some(password)
@@ -298,7 +321,7 @@ impl<'t> Commands<'t> {
 }
 
 /// The name of a program without its directory and ending, and without quotes and brackets before it.
-fn bare(word: &str) -> &str {
+pub(crate) fn bare(word: &str) -> &str {
     let word = word.trim_end_matches(['"', '\'', ',']);
     let ends = |b: &u8| {
         matches!(b, b'/' | b'"' | b'\'' | b'(' | b'[' | b'{' | b'`' | b',' | b';' | b'|' | b'&' | b'\\')
@@ -323,8 +346,8 @@ pub(crate) fn find_options(text: &str, rule: &'static str, found: &mut Vec<Findi
     /// Words of a list in JSON stand in quotes.
     const BETWEEN: &str = "\",\"";
     let mut commands = Commands::default();
-    let parts = if has(text, BETWEEN) { usize::MAX } else { 1 };
-    for word in text.split_whitespace().flat_map(|word| word.splitn(parts, BETWEEN)) {
+    let between = if has(text, BETWEEN) { BETWEEN } else { "" };
+    for word in text.split_whitespace().flat_map(|word| split(word, between)) {
         let Some(value) = commands.password_in(word) else { continue };
         let from = value.as_ptr() as usize - text.as_ptr() as usize;
         let rest = text.get(from..).unwrap_or_default();

@@ -20,8 +20,10 @@ pub(crate) fn token_sample(token: &Token, len: usize) -> String {
 /// examples of rules that need no key beside the secret. Text, and what must not be left of it.
 pub fn planted(number: usize) -> (String, String) {
     // The others need their surroundings.
-    const BESIDE: [&str; 6] =
-        ["pgpass-line", "key-value", "option-credentials", "piped-password", "oracle-credentials", "bearer"];
+    #[rustfmt::skip]
+    const BESIDE: [&str; 7] = [
+        "pgpass-line", "key-value", "option-credentials", "piped-password", "oracle-credentials", "bearer", "call-argument",
+    ];
     let examples = EXAMPLES.iter().filter(|e| !BESIDE.contains(&e.rule));
     let examples: Vec<_> = examples.flat_map(|example| example.secrets).collect();
     let number = number % (TOKENS.len() + examples.len());
@@ -372,6 +374,15 @@ pub static EXAMPLES: &[Example] = &[
             ("echo me:hunter2 | chpasswd", "hunter2"),
         ],
         ordinary: &["echo done | tee log", "echo a; sudo -S ls | echo b", "sudo -S true", "echo x --password-stdin"],
+    },
+    Example {
+        rule: "call-argument",
+        secrets: &[
+            ("mysqli_connect('localhost', 'root', 'hunter2', 'shop')", "hunter2"),
+            ("requests.get(url, auth=(\"bob\", \"hunter,2)\"))", "hunter,2)"),
+            ("smtp.login(user, 'hunter2')", "hunter2"),
+        ],
+        ordinary: &["mysqli_connect($host, $user, $password)", "smtp.login(user, password)", "new PDO('sqlite:/tmp/x')"],
     },
     Example {
         rule: "oracle-credentials",

@@ -226,7 +226,10 @@ fn without_segment(path: &str, name: &str) -> Option<String> {
     }
     let segments = path.split_inclusive(['/', '\\']).map(|segment| {
         let bare = segment.trim_end_matches(['/', '\\']);
-        if bare == name { segment.replacen(bare, HIDDEN, 1) } else { segment.to_owned() }
+        match segment.get(bare.len()..) {
+            Some(rest) if bare == name => HIDDEN.to_owned() + rest,
+            _ => segment.to_owned(),
+        }
     });
     Some(segments.collect())
 }

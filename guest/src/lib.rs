@@ -49,6 +49,7 @@ pub mod breaker_model;
 mod breaker_properties;
 #[cfg(test)]
 mod breaker_tests;
+mod calls;
 mod commands;
 mod escape;
 pub mod events;
@@ -60,6 +61,7 @@ mod fields;
 mod json;
 mod json_scan;
 mod json_write;
+mod keys;
 pub mod limits;
 mod metadata;
 #[cfg(test)]

@@ -5,110 +5,25 @@
 //! ends and what is none in `values`. In doubt too much is redacted and not too little.
 
 use crate::authorization::{bearer_token, credentials_len, is_credentials};
+use crate::keys::{Key, keys};
 use crate::prose::{is_said_of, is_topic, value_said};
 use crate::redact::{Finding, Secrets, Telling, looks_random};
-use crate::search::has;
+use crate::search::{find, has};
 use crate::settings::Settings;
 use crate::telling;
 use crate::values::{
-    bracketed_len, is_call, is_field_name, is_harmless, is_marked, is_small_number, key_edge, looks_made,
-    phrase_len, quoted_len, word_len,
+    bracketed_len, is_call, is_field_name, is_harmless, is_marked, is_small_number, looks_made, phrase_len,
+    quoted_len, word_len,
 };
 
 /// Bytes by which it is judged whether a value looks random: more do not change the judgement, and a
 /// text of nothing but keys must not be read a thousand times.
 const RANDOM_BYTES_MAX: usize = 32;
 
-/// A word that may be a key, and where it stands.
-#[derive(Clone, Copy)]
-pub(crate) struct Key<'t> {
-    pub(crate) text: &'t str,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-}
-
-impl<'t> Key<'t> {
-    pub(crate) fn name(&self) -> &'t str {
-        self.text.get(self.start..self.end).unwrap_or_default()
-    }
-
-    fn before(&self) -> Option<char> {
-        self.text.get(..self.start).and_then(|t| t.chars().next_back())
-    }
-
-    fn is_option(&self) -> bool {
-        self.name().starts_with('-')
-    }
-
-    fn is_query_parameter(&self) -> bool {
-        matches!(self.before(), Some('?' | '&'))
-    }
-
-    /// Whether a separator follows at once, as in an assignment.
-    pub(crate) fn is_assigned(&self) -> bool {
-        self.text.get(self.end..).is_some_and(|rest| rest.starts_with(['=', ':', '"', '\'']))
-    }
-
-    pub(crate) fn is(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.name().eq_ignore_ascii_case(name))
-    }
-
-    /// `name="DB_PASSWORD" value="…"`, as settings in XML and environments in JSON are written; `words`
-    /// are the two before this one.
-    fn is_value_of(&self, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> bool {
-        let [member, name] = words;
-        self.is(&["value"]) && member.is(&["name", "key"]) && secrets.telling(name.name()) == Telling::Always
-    }
-
-    /// `seed phrase: …`, `API key: …`, `my password is: …`: with the word before it.
-    fn telling_with(&self, before: Key<'_>, secrets: &Secrets<'_>) -> Telling {
-        let is_beside =
-            before.end + 1 == self.start && before.end > before.start && self.before() == Some(' ');
-        let rest = self.text.get(self.end..).unwrap_or_default();
-        if !is_beside || !(self.is_assigned() || rest.starts_with(" :")) {
-            return Telling::Not;
-        }
-        if before.is(&["no"]) || self.is_option() {
-            return Telling::Not;
-        }
-        if self.is(&["is", "was"]) {
-            return secrets.telling(before.name());
-        }
-        secrets.telling(self.text.get(before.start..self.end).unwrap_or_default())
-    }
-
-    /// `<entry key="password">…</entry>`, and `<password>…</password>`.
-    fn is_of_element(&self) -> bool {
-        const BYTES_MAX: usize = 256;
-        let rest = self.text.get(self.end..).unwrap_or_default();
-        let is_closed = || {
-            let near = rest.get(..rest.floor_char_boundary(BYTES_MAX)).unwrap_or_default();
-            // `--token <token>  Access token` is no element.
-            near.get(1..2) != Some(" ") || has(near, "</")
-        };
-        rest.starts_with("\">") || (self.before() == Some('<') && rest.starts_with('>') && is_closed())
-    }
-
-    fn ends_in(&self, name: &str) -> bool {
-        let at = self.name().len().checked_sub(name.len());
-        at.and_then(|at| self.name().get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(name))
-    }
-}
-
-fn keys(text: &str) -> impl Iterator<Item = Key<'_>> {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let start = key_edge(text, from, true);
-        let end = key_edge(text, start, false);
-        from = end;
-        (end > start).then_some(Key { text, start, end })
-    })
-}
-
 /// Values beside telling keys.
 pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, found: &mut Vec<Finding>) {
     let mut done = 0;
-    let none = Key { text, start: 0, end: 0 };
+    let none = Key::none(text);
     let mut previous = [none, none];
     let mut settings = Settings::of(text);
     for key in keys(text) {
@@ -150,10 +65,13 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
     }
 }
 
-/// `this.token = token`, and `--secret dbPassword …`, where the name of the secret comes first.
+/// `this.token = token`, `token=API_TOKEN`, and `--secret dbPassword …`, where the name of the secret comes first.
 fn is_named_like(key: &Key<'_>, said: &str) -> bool {
     let is_name = || telling::telling(said) == Telling::Always;
-    (key.ends_in(said) || key.name() == "--secret") && is_name()
+    let is_variable = said.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    let is_of_docker = key.name() == "--secret";
+    (is_of_docker && said.starts_with("id="))
+        || ((key.ends_in(said) || is_variable || is_of_docker) && is_name())
 }
 
 fn telling_of(key: &Key<'_>, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> Telling {
@@ -170,7 +88,10 @@ fn telling_of(key: &Key<'_>, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> Tell
     if alone == Telling::Always {
         return alone;
     }
-    if key.is_value_of(words, secrets) || is_sql_password(key, words[1]) {
+    // `Unseal Key 1: …`
+    let is_share = || key.name().bytes().all(|b| b.is_ascii_digit()) && words[0].is(&["unseal"]);
+    if key.is_value_of(words, secrets) || is_sql_password(key, words[1]) || (key.is_assigned() && is_share())
+    {
         return Telling::Always;
     }
     match (alone, key.telling_with(words[1], secrets)) {
@@ -228,6 +149,9 @@ pub(crate) fn value_start(key: &Key<'_>, words: [Key<'_>; 2]) -> Option<usize> {
     let spaced = closed.trim_start();
     if let Some(separator) = SEPARATORS.iter().find(|separator| spaced.starts_with(**separator)) {
         let value = spaced.get(separator.len()..)?;
+        if key.closes_quote(value) {
+            return None;
+        }
         // `token://…` is a URL and `token::Kind` a path of a program, not a pair.
         let is_name = *separator == ":" && (value.starts_with("//") || value.starts_with(':'));
         // `arn:aws:secretsmanager:…:123456789012:secret:NAME` names one.
@@ -331,16 +255,18 @@ pub(crate) fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, us
     let quote = body.chars().next()?;
     if matches!(quote, '"' | '\'' | '`') {
         let len = quoted_len(body.get(1..)?, quote, escapes);
-        return (len > 0).then_some((start + 1, start + 1 + len));
+        // `pw=`pwgen 20``, where the quotes are those of a command.
+        let is_command = quote == '`' && text.get(..at)?.ends_with('=') && !has(body.get(..len)?, "echo ");
+        return (len > 0 && !is_command).then_some((start + 1, start + 1 + len));
     }
     if let Some(said) = body.strip_prefix("%22") {
-        let len = said.find("%22").unwrap_or(said.len());
+        let len = find(said, "%22").unwrap_or(said.len());
         return Some((start + 3, start + 3 + len));
     }
     if is_marked(rest) {
         return None;
     }
-    let len = if matches!(quote, '[' | '{') || rest.starts_with("$(") || rest.starts_with("${") {
+    let len = if matches!(quote, '[' | '{') || ["$(", "${", "<("].iter().any(|open| rest.starts_with(open)) {
         bracketed_len(rest)
     } else if key.ends_in("authorization") {
         credentials_len(rest)
@@ -355,5 +281,4 @@ pub(crate) fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, us
 }
 
 /// Names of secrets that are several words.
-static PHRASES: [&str; 7] =
-    ["mnemonic", "phrase", "recoverycodes", "backupcodes", "recovery_codes", "backup_codes", "seed_words"];
+static PHRASES: [&str; 4] = ["mnemonic", "phrase", "codes", "seed_words"];

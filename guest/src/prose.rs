@@ -2,13 +2,20 @@
 //! and which have their value further on, as in `the password for me is: …`. Pairs of programs are the
 //! business of `pairs`.
 
-use crate::pairs::Key;
+use crate::keys::Key;
 use crate::redact::Telling;
+use crate::search::find;
 use crate::telling;
 use crate::values::{is_harmless, looks_made, word_len};
 
 /// Words before a `pass` that is no password.
 static PASSES: [&str; 9] = ["boarding", "each", "final", "first", "last", "next", "second", "third", "this"];
+
+/// Words that sentences begin with.
+static STARTS: [&str; 17] = [
+    "a", "all", "an", "and", "are", "as", "from", "in", "is", "not", "of", "see", "the", "this", "to", "was",
+    "with",
+];
 
 /// Types of conventional commits.
 static COMMITS: [&str; 11] =
@@ -22,7 +29,9 @@ pub(crate) fn is_topic(key: &Key<'_>, before: Key<'_>) -> bool {
         (rest.starts_with("):") || rest.starts_with(")!:"))
             && head.is_some_and(|head| COMMITS.iter().any(|commit| head.ends_with(commit)))
     };
-    is_scope() || (key.is(&["pass"]) && before.end + 1 == key.start && before.is(&PASSES))
+    let is_program =
+        key.is(&["passwd"]) && key.text.get(..key.start).is_some_and(|head| head.ends_with("bin/"));
+    is_scope() || is_program || (key.is(&["pass"]) && before.end + 1 == key.start && before.is(&PASSES))
 }
 
 /// Whether `said`, which ends at `end`, is no value but the next word of a subject, or names one.
@@ -40,6 +49,8 @@ pub(crate) fn is_said_of(key: &Key<'_>, words: [Key<'_>; 2], said: &str, end: us
     };
     // Keys of an API are no words.
     let is_key = || key.is(&["key"]) && second.is(&["api", "access"]);
+    // `passwords: see the wiki`
+    let is_sentence = || is_word && goes_on() && STARTS.contains(&said);
     // `user.password = newPassword`
     let names_secret = || {
         key.name().contains('.')
@@ -51,13 +62,16 @@ pub(crate) fn is_said_of(key: &Key<'_>, words: [Key<'_>; 2], said: &str, end: us
     // `Authorization: Bearer $TOKEN`
     let names_credentials = || {
         key.is(&["authorization"])
-            && said.split_once(' ').is_some_and(|(_, token)| {
-                is_harmless(token) || token.strip_prefix("${").is_some_and(is_variable_name)
+            && said.split_once(' ').map_or(said.eq_ignore_ascii_case("bearer"), |(_, token)| {
+                is_harmless(token)
+                    || token.starts_with("$(")
+                    || token.strip_prefix("${").is_some_and(is_variable_name)
             })
     };
     (is_word && (is_key() || (is_subject() && goes_on())))
         || names_secret()
         || is_verdict()
+        || is_sentence()
         || names_credentials()
 }
 
@@ -69,9 +83,10 @@ fn is_variable_name(name: &str) -> bool {
 /// What follows a key in a sentence, from its value on: `password is …`, `password for me: …`, and the
 /// `secret 0 …` of routers, where a digit says how it is encrypted.
 pub(crate) fn value_said<'t>(key: &Key<'_>, spaced: &'t str) -> Option<&'t str> {
-    if !key.is(&["password", "passwd", "passphrase", "secret"]) {
+    if !key.is(&["password", "passwd", "passphrase", "secret", "pw", "passwort", "passe", "token", "key"]) {
         return None;
     }
+    const IS: &str = " is ";
     let word = |rest: &'t str| rest.get(..word_len(rest, false, false)).unwrap_or_default();
     let named =
         |rest: &'t str| rest.split_once(' ').filter(|(name, _)| name.ends_with(':')).map(|(_, value)| value);
@@ -79,14 +94,21 @@ pub(crate) fn value_said<'t>(key: &Key<'_>, spaced: &'t str) -> Option<&'t str> 
         return named(rest);
     }
     if let Some(rest) = spaced.strip_prefix("for ") {
-        return named(rest).filter(|value| looks_made(word(value), true));
+        let named = named(rest).or_else(|| find(rest, IS).and_then(|at| rest.get(at + IS.len()..)));
+        return named.filter(|value| looks_made(word(value), true));
     }
-    if let Some(rest) = spaced.strip_prefix("is ") {
+    if let Some(rest) = SAYS.iter().find_map(|verb| spaced.strip_prefix(verb)) {
         return Some(rest).filter(|rest| is_made_up(word(rest)));
+    }
+    if key.is(&["token", "key"]) {
+        return None;
     }
     let typed = ["0 ", "5 ", "7 ", "8 ", "9 "].iter().find_map(|kind| spaced.strip_prefix(kind))?;
     Some(typed).filter(|rest| spaced.starts_with('0') || word(rest).bytes().any(|b| b.is_ascii_digit()))
 }
+
+/// What stands between the name of a password and the password, in sentences.
+static SAYS: [&str; 6] = ["is ", "to ", "should be ", "ist ", "lautet ", "est "];
 
 /// A word that is none of a language, and not the name of a way to encode.
 fn is_made_up(word: &str) -> bool {

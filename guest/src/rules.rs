@@ -3,7 +3,7 @@
 //! automata anew in each call.
 
 use crate::redact::{Finding, Secrets};
-use crate::{commands, pairs, piped, shapes, tokens, urls, words};
+use crate::{calls, commands, pairs, piped, shapes, tokens, urls, words};
 
 /// A scanner: looks through a text and points at what it takes for a secret.
 pub(crate) type Find = fn(text: &str, rule: &'static str, secrets: &Secrets<'_>, found: &mut Vec<Finding>);
@@ -33,6 +33,7 @@ pub(crate) static RULES: &[Rule] = &[
     // Also `bearer`: both look at every word.
     Rule { name: "key-value", find: pairs::find_pairs },
     Rule { name: "option-credentials", find: |t, r, _, f| commands::find_options(t, r, f) },
+    Rule { name: "call-argument", find: |t, r, _, f| calls::find_arguments(t, r, f) },
     Rule { name: "piped-password", find: |t, r, _, f| piped::find_piped(t, r, f) },
     Rule { name: "pgpass-line", find: |t, r, _, f| piped::find_pgpass(t, r, f) },
     Rule { name: "oracle-credentials", find: |t, r, _, f| piped::find_oracle(t, r, f) },

@@ -41,6 +41,17 @@ fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
     rest.iter().position(|&byte| byte == wanted).map(|at| skipped + at)
 }
 
+/// The parts of `text` between separators; all of it where the separator is empty.
+pub(crate) fn split<'t>(text: &'t str, separator: &'t str) -> impl Iterator<Item = &'t str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let at = find(text, separator);
+        rest = at.and_then(|at| text.get(at + separator.len()..));
+        text.get(..at.unwrap_or(text.len()))
+    })
+}
+
 /// Everywhere that `wanted` stands in `text`; one that overlaps the one before does not count.
 pub(crate) fn places<'t>(text: &'t str, wanted: &'t str) -> impl Iterator<Item = usize> {
     let mut from = 0;

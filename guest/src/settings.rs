@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use crate::pairs::{Key, value, value_start};
+use crate::keys::Key;
+use crate::pairs::{value, value_start};
 use crate::redact::{Secrets, Telling};
 use crate::search::has;
 use crate::values::{is_harmless, is_small_number};

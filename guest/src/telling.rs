@@ -20,14 +20,14 @@ static ALWAYS: &[&str] = &[
     "accesskey", "accountkey", "adgangskode", "adminpw", "apikey", "appkey", "authkey", "authorization",
     "backupcode", "backupcodes", "basicauth", "bearer", "bindpw", "bwsession", "clientkey", "clientkeydata",
     "connectionstring", "connstr", "contrasena", "cookie", "cookies", "credential", "credentials", "cryptkey",
-    "dbpass", "dbpw", "decryptionkey", "depasse", "deploykey", "dockerconfigjson", "encryptionkey", "haslo",
+    "dbpass", "dbpw", "decryptionkey", "depasse", "deploykey", "dockerconfigjson", "encryptionkey", "geslo", "haslo",
     "heslo", "hmackey", "jelszo", "jwt", "kennwort", "keypass", "licensekey", "losenord", "lozinka",
     "masterauth", "masterkey", "mdp", "mnemonic", "neo4jauth", "parola", "parool", "passcode", "passkey",
     "passord", "passphrase", "passphrases", "passwd", "password", "passwordhash", "passwords", "passwort", "pgpass",
     "privatekey", "privkey", "pwd", "recoverycode", "recoverycodes", "recoveryphrase", "requirepass",
     "rootpass", "rootpw", "salasana", "sasl", "secret", "secretid", "secretkey", "secretkeybase",
-    "secretphrase", "secrets", "secretvalue", "seedphrase", "seedwords", "senha", "servicekey", "sessionkey",
-    "sharedkey", "sifre", "signingkey", "sonarlogin", "sshkey", "sshpass", "storagekey", "storepass", "token",
+    "secretphrase", "secrets", "secretvalue", "seedphrase", "seedwords", "sandi", "senha", "servicekey", "sessionkey",
+    "sharedkey", "sifre", "signingkey", "slaptazodis", "sonarlogin", "sshkey", "sshpass", "storagekey", "storepass", "token",
     "userpass", "userpw", "wachtwoord",
 ];
 
@@ -55,6 +55,12 @@ static PUBLIC: &[&str] = &[
     "pullsecrets",
     "existingsecret",
     "allowcredentials",
+    "loadcredential",
+    "startingtoken",
+    "gpgkey",
+    "recvkeys",
+    "signkey",
+    "usersigningkey",
 ];
 
 /// Short words that tell only as a word of their own: `db_pass` does, `bypass` does not.
@@ -73,7 +79,8 @@ static NEUTRAL: &[&str] = &[
 #[rustfmt::skip]
 static BEYOND_ASCII: &[&str] = &[
     "contraseña", "CONTRASEÑA", "hasło", "HASŁO", "пароль", "Пароль", "ПАРОЛЬ", "密码", "密碼", "口令", "パスワード", "비밀번호",
-    "암호", "şifre", "mật khẩu", "סיסמה", "סיסמא",
+    "암호", "şifre", "mật khẩu", "סיסמה", "סיסמא", "lösenord", "Lösenord", "jelszó", "Jelszó", "парола", "Парола",
+    "κωδικός", "Κωδικός", "المرور", "पासवर्ड", "รหัสผ่าน",
 ];
 
 /// Pieces of folded names: beside them stands a secret if it looks random.

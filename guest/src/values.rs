@@ -2,7 +2,7 @@
 //! references to a variable, paths of files, `null`. Names are the business of `telling`.
 
 use crate::redact::{HIDDEN, MARK};
-use crate::search::has;
+use crate::search::{find, has};
 use crate::telling;
 
 /// Characters of a key. Beyond ASCII everything but spaces and separators: names are told by their
@@ -97,6 +97,8 @@ pub(crate) fn word_len(text: &str, in_element: bool, in_query: bool) -> usize {
             let next = text.get(at + 1..).and_then(|rest| rest.chars().next());
             !next.is_some_and(char::is_alphanumeric) || begins_pair(text, at + 1)
         }
+        // A blank of a shell's word.
+        ' ' if at > 0 => text.as_bytes().get(at - 1) != Some(&b'\\'),
         _ => ends_value(c),
     };
     let end = text.char_indices().find(|&place| ends(place)).map_or(text.len(), |(at, _)| at);
@@ -130,8 +132,8 @@ fn begins_pair(text: &str, at: usize) -> bool {
 /// Words of programs and of their messages, in the place of a value.
 #[rustfmt::skip]
 static WORDS: &[&str] = &[
-    "!vault", "&str", "await", "bytes", "changed", "empty", "expected", "expired", "false", "invalid", "missing", "must", "nil", "none", "null",
-    "off", "on", "optional", "required", "str", "string", "true", "undefined", "unexpected", "unset", "yes", "no",
+    "!vault", "&str", "await", "bytes", "changed", "disabled", "empty", "enabled", "expected", "expired", "false", "invalid", "missing", "must", "nil", "none", "null",
+    "off", "on", "optional", "redacted", "required", "str", "string", "true", "undefined", "unexpected", "unset", "yes", "no",
 ];
 
 /// Bytes of a value that is no secret: a longer one is not looked at.
@@ -142,9 +144,12 @@ pub(crate) fn is_harmless(value: &str) -> bool {
     if value.is_empty() || value.len() > HARMLESS_BYTES_MAX {
         return false;
     }
+    let value = value.trim_end_matches(['/', '\\']).trim_matches(['[', ']']);
     let is_version = || value.contains('.') && value.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     is_version()
         || value.bytes().all(|b| b == b'*')
+        || (value.len() > 2 && value.bytes().all(|b| matches!(b, b'x' | b'X')))
+        || (value.len() <= 2 && !value.bytes().any(|b| b.is_ascii_alphanumeric()))
         || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
         || is_reference(value)
         || is_path(value)
@@ -157,9 +162,13 @@ pub(crate) fn is_small_number(value: &str) -> bool {
 
 /// How programs name a value that stands elsewhere, or that is encrypted.
 #[rustfmt::skip]
-static WAYS: [&str; 17] = [
+static WAYS: [&str; 50] = [
     "process.env", "os.environ", "os.getenv", "env::var", "ENV[", "ENC[", "var.", "data.", "local.", "self.", "&self.",
-    "this.", "config.", "secrets.", "Option<", "Optional[", "Vec<",
+    "this.", "config.", "secrets.", "Option<", "Optional[", "Vec<", "settings.", "args.", "params.", "options.", "opts.",
+    "request.", "req.", "cfg.", "conf.", "config[", "cfg[", "conf[", "params[", "settings[", "kwargs[", "tokens[", "argv[",
+    // Files, descriptors and variables of programs, formats, patterns, schemas, and what one is to fill in.
+    "env:", "file:", "fd:", "@/", "YOUR_", "YOUR-", "your-", "%(", ".*", "[^", "\\S",
+    "{\"type\"", "{ \"type\"", "{ type:", "{\"$ref\"", "[\"string\"",
 ];
 
 /// `$TOKEN`, `${TOKEN}`, `$(pass show x)`, `{{ .Values.token }}`, `%TOKEN%`, `<password>`, `process.env.X`.
@@ -167,21 +176,30 @@ fn is_reference(value: &str) -> bool {
     let is_variable = |name: &str| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
     };
-    let inside = |open: &str, close: &str| value.strip_prefix(open).and_then(|v| v.strip_suffix(close));
-    if let Some(name) = inside("${", "}").or_else(|| inside("%", "%")).or_else(|| value.strip_prefix('$'))
-        && is_variable(name.split_once(":?").map_or(name, |(name, _)| name))
+    if let Some(name) = between(value, &[("${", "}"), ("%", "%"), ("$", "")])
+        && is_variable(find(name, ":?").and_then(|at| name.get(..at)).unwrap_or(name))
     {
         return true;
     }
-    if let Some(command) = inside("$(", ")").or_else(|| inside("{{", "}}")).or_else(|| inside("${{", "}}")) {
+    if let Some(command) = between(value, &[("$(", ")"), ("<(", ")"), ("{{", "}}"), ("${{", "}}")]) {
         return !["echo", "printf", "<<<", "\"", "'", "="].iter().any(|said| has(command, said));
     }
-    if let Some(name) = inside("<", ">").or_else(|| value.strip_prefix('<')) {
+    if let Some(name) = between(value, &[("<", ">"), ("<", "")]) {
         let is_word = name.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b' '));
         return is_word
             && (name.eq_ignore_ascii_case("redacted") || telling::telling(name) != telling::Telling::Not);
     }
-    WAYS.iter().any(|way| value.starts_with(way))
+    // `{token}`, `{pw!r}` and `%s` of formats.
+    let in_name = |b: u8| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.' | b'!');
+    between(value, &[("{", "}"), ("${", "}")]).is_some_and(|name| name.bytes().all(in_name))
+        || matches!(value.as_bytes(), [b'%', _] | [b'%', _, b'\\', b'n'])
+        || WAYS.iter().any(|way| value.starts_with(way))
+}
+
+/// What stands in the first of these brackets that `text` has.
+#[inline(never)]
+fn between<'t>(text: &'t str, brackets: &[(&str, &str)]) -> Option<&'t str> {
+    brackets.iter().find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close))
 }
 
 /// A word that a machine or a careful person made: it has small and capital letters and digits, or letters

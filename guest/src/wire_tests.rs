@@ -360,3 +360,28 @@ fn what_the_policy_hides_is_nowhere_in_the_event() {
     assert!(!event.wire.contains("les") && !event.wire.contains("vega"), "{}", event.wire);
     assert!(event.wire.contains("\"cwd\":\"[hidden]/src\""), "{}", event.wire);
 }
+
+#[test]
+fn a_name_that_is_hidden_is_hidden_in_paths_and_behind_sudo_and_nothing_else_is() {
+    let policy = Policy { hide_username: true, ..open_policy() };
+    let mut context = start();
+    context.environment.cwd = "/srv/les/lesson/les".into();
+    let event = check_build_start(context, &policy, NOW_US, ID).unwrap();
+    for shown in [r#""home":"/home/[hidden]""#, r#""cwd":"/srv/[hidden]/lesson/[hidden]""#] {
+        assert!(event.wire.contains(shown), "{}", event.wire);
+    }
+
+    let (uid, login_uid, tty, ssh_client, parent_session) = (None, None, None, None, None);
+    let origin = Origin { sudo_user: Some("les".into()), uid, login_uid, tty, ssh_client, parent_session };
+    let told = wire_of(StartContext { origin: Some(origin), ..start() });
+    let valid = validate_start(&told, &policy).unwrap();
+    assert!(valid.metadata.contains(r#""sudo_user":"[hidden]""#), "{}", valid.metadata);
+    let hidden = valid.changes.iter().filter(|change| change.kind == ChangeKind::Hidden);
+    let fields: Vec<_> = hidden.map(|change| change.field.as_str()).collect();
+    assert!(fields.contains(&"metadata.origin.sudo_user") && fields.contains(&"user.home"), "{fields:?}");
+
+    let mut nameless = start();
+    nameless.user.username = String::new();
+    let event = check_build_start(nameless, &policy, NOW_US, ID).unwrap();
+    assert!(event.wire.contains(r#""home":"/home/les""#), "{}", event.wire);
+}
