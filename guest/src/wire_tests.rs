@@ -245,6 +245,10 @@ fn a_token_and_null_metadata_are_accepted_as_python_clients_send_them() {
     let event = validate_start(&wire, &open_policy()).unwrap();
     assert_eq!(event.metadata, "{}");
     assert!(!format!("{event:?}").contains("secret"));
+    let wire =
+        wire_of(start()).replace("\"metadata\":{}", "\"metadata\":{\"codename\":\"osprey\"},\"token\":null");
+    let policy = Policy { secret_keys: vec!["codename".into()], ..open_policy() };
+    assert_eq!(validate_start(&wire, &policy).unwrap().metadata, r#"{"codename":"[redacted]"}"#);
 }
 
 #[test]
