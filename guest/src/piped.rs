@@ -71,10 +71,16 @@ pub(crate) fn find_piped(text: &str, rule: &'static str, found: &mut Vec<Finding
         return;
     }
     for program in ["echo ", "printf ", "yes "] {
+        let mut looks = 0;
         for at in places(text, program) {
             let start = at + program.len();
             let rest = text.get(start..text.floor_char_boundary(start + PIPED_BYTES_MAX)).unwrap_or_default();
             let Some(len) = rest.find('|') else { continue };
+            looks += 1;
+            if looks > LOOKS_MAX {
+                found.push(Finding { range: start..text.len(), rule });
+                break;
+            }
             let (said, after) = rest.split_at_checked(len).unwrap_or_default();
             let reader = after.trim_start_matches(['|', ' ']);
             let said = said.trim_end().trim_end_matches(')');
@@ -98,7 +104,11 @@ fn is_said_elsewhere(said: &str) -> bool {
 /// `passwd --stdin me <<< …`: the word or the quoted text behind the arrows.
 fn find_here_strings(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
     const ARROWS: &str = "<<<";
-    for at in places(text, ARROWS) {
+    for (nth, at) in places(text, ARROWS).enumerate() {
+        if nth == LOOKS_MAX {
+            found.push(Finding { range: at + ARROWS.len()..text.len(), rule });
+            break;
+        }
         let rest = text.get(at + ARROWS.len()..).unwrap_or_default().trim_start();
         let start = text.len() - rest.len();
         let before =
@@ -120,6 +130,8 @@ fn find_here_strings(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
 /// Bytes that are looked at behind an `echo`: a password is shorter, and a text of nothing but echoes
 /// must not be read a thousand times.
 const PIPED_BYTES_MAX: usize = 512;
+/// Commands of a text that are looked at: a text of more is no command line, and what is behind them goes.
+const LOOKS_MAX: usize = 128;
 /// Bytes of a command in which it says that it reads.
 const READER_BYTES_MAX: usize = 96;
 /// What Oracle's programs are called with: `user/password@database`.

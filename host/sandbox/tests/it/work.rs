@@ -135,7 +135,8 @@ static TEXTS: &[&str] = &[
     "cookie: ", "authorization: ", "authorization: x ", "authorization: bearer ", "authorization: digest a=", "bearer ", "basic a1234567 ",
     "key=", "key=a ", "key=a1b2c3d4e5f6a7b8 ", "pin ", "mysql -pa ", "mysql -p", "curl -u a:b ", "-u", "sshpass -p x ", "login me password ",
     "ghp_", "sk-", "sk-proj-", "ya29.", "eyJ", "eyJ.", "eyJhbGciOiJI.", "a.", "$6$", "$2b$12$", ":AA", "123456789:AA", "s.", ".atlasv1.", "7Q~",
-    "phrase: a ", "phrase=", "x key:", "vault login a ", "a:5432:b:c:d ", "http -a a:b ", "-u a:b ", "ENV TOKEN ", "chpasswd <<<",
+    "phrase: a ", "phrase=", "x key:", "vault login a ", "a:5432:b:c:d ", "http -a a:b ", "-u a:b ", "ENV TOKEN ", "chpasswd <<<", "echo a|", "echo a|su ", "yes |", "auth=(", "auth=('", "(", "password='\"",
+    "unseal key 1:", "password is ", "password for a is ",
     "[redacted]", "[redacted", "password=[redacted]x", "[redac", "[hidden]", "://[redacted]@",
 ];
 
