@@ -22,7 +22,7 @@ static CALLS: [(&str, usize); 12] = [
 ];
 
 /// Bytes of the arguments that are looked at: a text of nothing but calls must not be read once for each.
-const ARGUMENTS_BYTES_MAX: usize = 256;
+const ARGUMENTS_BYTES_MAX: usize = 160;
 
 /// Literals in the place of a password.
 pub(crate) fn find_arguments(text: &str, rule: &'static str, found: &mut Vec<Finding>) {
