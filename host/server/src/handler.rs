@@ -65,8 +65,7 @@ impl Tools {
             // The door of HTTP has judged already.
             (Some(known), _, _) => known.cloned(),
             (None, Some(token), Some(keys)) => {
-                let token = token.as_str().ok_or(Denial::Invalid(shelltrack_access::Refusal::Malformed))?;
-                Some(keys.verify(token, now_s()).map_err(Denial::Invalid)?)
+                Some(keys.verify(&token, now_s()).map_err(Denial::Invalid)?)
             }
             (None, _, _) => Some(self.local.identity.clone()),
         };
