@@ -5,6 +5,7 @@ mod breaker;
 mod database;
 mod dead_letters;
 mod flush;
+mod key_block;
 mod man;
 mod place;
 pub(crate) mod plugin;

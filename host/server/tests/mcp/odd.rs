@@ -232,13 +232,18 @@ async fn a_token_that_is_no_text_is_refused_by_its_field_and_rule() {
     let client = fixture.client().await;
     let end = json!({"session_id": "s", "timestamp": "2024-11-20T09:20:00Z"});
     let seen = json!({"session_ids": ["s"], "timestamp": "2024-11-20T09:20:00Z"});
-    let events = [("track_session_start", start(1)), ("track_session_end", end), ("track_session_activity", seen)];
+    let events =
+        [("track_session_start", start(1)), ("track_session_end", end), ("track_session_activity", seen)];
     for (tool, arguments) in events {
         for token in [json!(5), json!(true), json!(["hunter2x"]), json!({"hunter2x": 1})] {
             let answer = crate::ask(&client, tool, with(arguments.clone(), "token", token)).await;
             assert_eq!(answer["violations"].as_array().map(Vec::len), Some(1), "{tool}: {answer}");
             let broken = &answer["violations"][0];
-            assert_eq!((&broken["field"], &broken["rule"]), (&json!("token"), &json!("wrong-type")), "{answer}");
+            assert_eq!(
+                (&broken["field"], &broken["rule"]),
+                (&json!("token"), &json!("wrong-type")),
+                "{answer}"
+            );
             assert!(!answer.to_string().contains("hunter2x"), "{answer}");
         }
     }
