@@ -4,6 +4,7 @@
 //! Text is cleaned line by line, whatever its length as a whole. Lines that belong together because a
 //! private key stands in them are cleaned as one and come out as one; which ones do is said in `key_block`.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -154,11 +155,12 @@ impl Open {
     }
 }
 
-/// A line of the input and what becomes of it by itself.
+/// A line of the input.
 struct Line {
     number: u64,
     text: String,
-    clean: CleanText,
+    /// What becomes of it by itself, once somebody asked.
+    clean: OnceCell<CleanText>,
     /// Longer than a line may be; the text is its end.
     is_cut: bool,
 }
@@ -167,11 +169,6 @@ impl Line {
     /// Whether it is what it reads as.
     fn is_plain(&self) -> bool {
         self.text.chars().all(|c| matches!(c, ' '..='~' | '\t'))
-    }
-
-    /// What it reads as.
-    fn seen(&self) -> &str {
-        if self.is_plain() { &self.text } else { &self.clean.text }
     }
 }
 
@@ -194,8 +191,7 @@ impl Redactor<'_> {
             if is_cut {
                 self.leave_out(number);
             }
-            let clean = self.clean(number, &text)?;
-            self.take(Line { number, text, clean, is_cut })?;
+            self.take(Line { number, text, clean: OnceCell::new(), is_cut })?;
         }
         if let Some(more) = self.left_out.checked_sub(LEFT_OUT_TOLD_MAX).filter(|more| *more > 0) {
             tell(&format!("{} more of more than {LINE_BYTES_MAX} bytes", output::several(more, "line")));
@@ -213,7 +209,7 @@ impl Redactor<'_> {
     /// Shows the line, or keeps it with others of the same key.
     fn take(&mut self, line: Line) -> Result<(), Failure> {
         if let Some(mut open) = self.open.take() {
-            let place = open.block.place(line.seen());
+            let place = open.block.place(self.seen(&line)?);
             if place != Place::Outside {
                 // In the line of its end another key may begin.
                 let next = if place == Place::End { self.begins(&line)? } else { None };
@@ -240,9 +236,12 @@ impl Redactor<'_> {
             return Ok(clean.changes.iter().any(is_redacted).then(|| Block::at(&marker)));
         }
         let is_key = |change: &Change| is_redacted(change) && change.detail == KEY_RULE;
-        let is_disguised =
-            !line.is_plain() && line.clean.text.ends_with(MARK) && line.clean.changes.iter().any(is_key);
-        Ok(Block::of_putty(&line.text).or_else(|| is_disguised.then(Block::in_disguise)))
+        if line.is_plain() {
+            return Ok(Block::of_putty(&line.text));
+        }
+        let clean = self.clean_line(line)?;
+        let is_disguised = clean.text.ends_with(MARK) && clean.changes.iter().any(is_key);
+        Ok(Block::of_putty(&clean.text).or_else(|| is_disguised.then(Block::in_disguise)))
     }
 
     /// Shows the lines of the key that has begun as one; those of a mere mention as they are.
@@ -261,7 +260,26 @@ impl Redactor<'_> {
     }
 
     fn show(&mut self, line: &Line) -> Result<(), Failure> {
-        if line.is_cut { Ok(()) } else { self.writer.show(line.number, indent(&line.text), &line.clean) }
+        if line.is_cut {
+            return Ok(());
+        }
+        let clean = self.clean_line(line)?;
+        self.writer.show(line.number, indent(&line.text), clean)
+    }
+
+    /// What a line reads as.
+    fn seen<'l>(&self, line: &'l Line) -> Result<&'l str, Failure> {
+        if line.is_plain() { Ok(&line.text) } else { Ok(&self.clean_line(line)?.text) }
+    }
+
+    fn clean_line<'l>(&self, line: &'l Line) -> Result<&'l CleanText, Failure> {
+        match line.clean.get() {
+            Some(clean) => Ok(clean),
+            None => {
+                let clean = self.clean(line.number, &line.text)?;
+                Ok(line.clean.get_or_init(|| clean))
+            }
+        }
     }
 
     fn clean(&self, number: u64, text: &str) -> Result<CleanText, Failure> {
