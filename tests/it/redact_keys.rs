@@ -88,6 +88,8 @@ fn a_key_is_hidden_however_it_is_quoted_indented_or_prefixed() {
         each("  \"", "\","),
         each("", "\\"),
         each("\u{1b}[01;31m", "\u{1b}[m"),
+        each("", "").replace('\n', "\n\n\n"),
+        format!("[{}\n]\n", each("  \"", "\",").trim_end_matches(['\n', ','])),
         format!("KEY=\"{}\"\n", key.trim_end()),
         format!("key: |\n{}", each("  ", "")),
         format!("static const char key[] = {}", each("\"", "\\n\"")),
@@ -104,6 +106,8 @@ fn a_key_that_was_cut_off_is_left_at_the_first_line_that_is_none_of_it() {
     check(&format!("{cut}\nand so on.\n"), "[redacted]\n\nand so on.\n");
     check(&format!("{cut}$ ls -l\n{}", key()), "[redacted]\n$ ls -l\n[redacted]\n");
     check(&cut, "[redacted]\n");
+    let list = format!("  \"{BEGIN}\",\n  \"{}\"\n]\n", BODY.join("\",\n  \""));
+    check(&list, "  \"[redacted]\n]\n");
 }
 
 #[test]

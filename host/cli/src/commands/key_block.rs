@@ -22,6 +22,8 @@ static PUTTY_FIELDS: [&str; 9] = [
     "Argon2-Parallelism",
     "Argon2-Salt",
 ];
+/// Empty lines in a row that a key may have; a few, as where its text was pasted.
+const BLANKS_MAX: usize = 8;
 const PUTTY_BEGIN: &str = "PuTTY-User-Key-File-";
 
 /// A BEGIN marker that no END follows in its line.
@@ -78,7 +80,8 @@ pub(crate) struct Block {
     has_body: bool,
     /// Whether enough has been seen to be sure that it is a key.
     is_key: bool,
-    was_blank: bool,
+    /// Empty lines just before.
+    blanks: usize,
     /// The next line goes on with a header (RFC 4716, 3.3).
     goes_on: bool,
 }
@@ -111,7 +114,7 @@ impl Block {
             is_putty,
             has_body: false,
             is_key: false,
-            was_blank: false,
+            blanks: 0,
             goes_on: false,
         }
     }
@@ -134,7 +137,7 @@ impl Block {
     /// What the next line is.
     pub(crate) fn place(&mut self, line: &str) -> Place {
         let place = self.judged(line);
-        self.was_blank = place == Place::Blank;
+        self.blanks = if place == Place::Blank { self.blanks + 1 } else { 0 };
         self.has_body |= place == Place::Inside;
         place
     }
@@ -142,8 +145,7 @@ impl Block {
     fn judged(&mut self, line: &str) -> Place {
         let line = line.trim_end();
         if line.is_empty() {
-            // A key has one in a row.
-            return if self.was_blank { Place::Outside } else { Place::Blank };
+            return if self.blanks < BLANKS_MAX { Place::Blank } else { Place::Outside };
         }
         let ends = if self.is_putty {
             line.contains("Private-MAC:") || line.contains("Private-Hash:")
@@ -154,7 +156,10 @@ impl Block {
             self.is_key |= self.has_body && !self.is_putty;
             return Place::End;
         }
-        let Some(line) = line.strip_suffix(self.after.as_str()) else { return Place::Outside };
+        // The last of a list has no separator behind it.
+        let shorter = Some(self.after.trim_end_matches([',', '+', ' '])).filter(|after| !after.is_empty());
+        let body = line.strip_suffix(self.after.as_str());
+        let Some(line) = body.or_else(|| line.strip_suffix(shorter?)) else { return Place::Outside };
         let alike = without_prefix(line, &self.before);
         let is_inside = [Some(line), alike].into_iter().flatten().any(|text| self.takes(text.trim()));
         if is_inside { Place::Inside } else { Place::Outside }

@@ -119,25 +119,31 @@ struct Open {
     bytes: usize,
     /// More than can be cleaned at once: then the key is marked as a whole.
     is_too_large: bool,
-    /// An empty line behind them.
-    blank: Option<Line>,
+    /// Empty lines behind them.
+    blanks: Vec<Line>,
 }
 
 impl Open {
     fn new(block: Block, first: Line) -> Self {
         let number = first.number;
-        let mut open =
-            Self { block, first: number, lines: Vec::new(), bytes: 0, is_too_large: false, blank: None };
+        let mut open = Self {
+            block,
+            first: number,
+            lines: Vec::new(),
+            bytes: 0,
+            is_too_large: false,
+            blanks: Vec::new(),
+        };
         open.add(first);
         open
     }
 
     fn push(&mut self, line: Line, place: Place) {
-        let before = self.blank.take();
         if place == Place::Blank {
-            self.blank = Some(line);
+            self.blanks.push(line);
             return;
         }
+        let before = std::mem::take(&mut self.blanks);
         before.into_iter().chain([line]).for_each(|line| self.add(line));
     }
 
@@ -247,7 +253,7 @@ impl Redactor<'_> {
     /// Shows the lines of the key that has begun as one; those of a mere mention as they are.
     fn leave(&mut self, open: &Open) -> Result<(), Failure> {
         if !open.block.is_key() {
-            return open.lines.iter().chain(&open.blank).try_for_each(|line| self.show(line));
+            return open.lines.iter().chain(&open.blanks).try_for_each(|line| self.show(line));
         }
         let texts: Vec<_> = open.lines.iter().map(|line| line.text.as_str()).collect();
         let text = texts.join("\n");
@@ -256,7 +262,7 @@ impl Redactor<'_> {
             false => (indent(&text), self.clean(open.first, &text)?),
         };
         self.writer.show(open.first, indent, &clean)?;
-        open.blank.iter().try_for_each(|line| self.show(line))
+        open.blanks.iter().try_for_each(|line| self.show(line))
     }
 
     fn show(&mut self, line: &Line) -> Result<(), Failure> {
