@@ -224,14 +224,17 @@ impl Redactor<'_> {
                 if let Some(next) = next {
                     open.block.goes_on_as(next);
                 }
-                return if has_ended { self.leave(&open) } else { Ok(self.open = Some(open)) };
+                if has_ended {
+                    return self.leave(&open);
+                }
+                self.open = Some(open);
+                return Ok(());
             }
             self.leave(&open)?;
         }
-        match self.begins(&line)? {
-            Some(block) => Ok(self.open = Some(Open::new(block, line))),
-            None => self.show(&line),
-        }
+        let Some(block) = self.begins(&line)? else { return self.show(&line) };
+        self.open = Some(Open::new(block, line));
+        Ok(())
     }
 
     /// The key that begins in a line and does not end there.
