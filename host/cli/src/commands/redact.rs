@@ -282,13 +282,11 @@ impl Redactor<'_> {
     }
 
     fn clean_line<'l>(&self, line: &'l Line) -> Result<&'l CleanText, Failure> {
-        match line.clean.get() {
-            Some(clean) => Ok(clean),
-            None => {
-                let clean = self.clean(line.number, &line.text)?;
-                Ok(line.clean.get_or_init(|| clean))
-            }
+        if let Some(clean) = line.clean.get() {
+            return Ok(clean);
         }
+        let clean = self.clean(line.number, &line.text)?;
+        Ok(line.clean.get_or_init(|| clean))
     }
 
     fn clean(&self, number: u64, text: &str) -> Result<CleanText, Failure> {
