@@ -86,7 +86,7 @@ fn a_message_never_repeats_what_could_harm_a_terminal() {
 fn a_wrong_configuration_names_the_file_and_the_key() {
     for (toml, named) in [
         ("[session-buddy]\nulr = \"http://127.0.0.1:1/mcp\"\n", "ulr"),
-        ("[session-buddy]\ntransport = \"pigeon\"\n", "pigeon"),
+        ("[session-buddy]\ntransport = \"pigeon\"\n", "line 2: session-buddy.transport: must be one of"),
         ("[session-buddy]\ntransport = \"stdio\"\n", "command"),
         ("[session-buddy\n", "config.toml"),
     ] {
@@ -100,4 +100,51 @@ fn a_wrong_variable_is_named() {
     let mut home = Home::new();
     home.set("SHELLTRACK_SESSION_BUDDY__TRANSPORT", "pigeon");
     check_refused(&home, &["list-sessions"], 2, "SHELLTRACK_SESSION_BUDDY__TRANSPORT");
+}
+
+/// Asserts that what was typed or configured wrongly is told as expected, and that no word of it is repeated.
+#[track_caller]
+fn check_not_repeated(home: &Home, arguments: &[&str], status: i32, expected: &[&str]) {
+    let refused = home.shelltrack(arguments).expect(status);
+    assert!(!refused.stderr.contains("hunter2x") && refused.stdout.is_empty(), "{refused:?}");
+    assert!(expected.iter().all(|text| refused.stderr.contains(text)), "{refused:?}");
+}
+
+#[test]
+fn metadata_that_is_refused_is_told_by_its_places_and_never_repeated() {
+    let typed = ["--metadata", "password:hunter2x", "--metadata", "a=b", "--metadata", "=hunter2x"];
+    let expected = ["--metadata, the first one: must be KEY=VALUE", "--metadata, the third one: must be"];
+    let home = Home::new();
+    check_not_repeated(&home, &[&["start"], &typed[..]].concat(), 2, &expected);
+    check_not_repeated(&home, &[&["run"], &typed[..], &["--", "touch", "launched"]].concat(), 125, &expected);
+    assert!(!home.path().join("launched").exists());
+}
+
+#[test]
+fn a_value_that_is_refused_is_never_repeated() {
+    let home = Home::new();
+    check_not_repeated(&home, &["start", "--pid=hunter2x"], 2, &["--pid"]);
+    check_not_repeated(&home, &["start", "--no-such-option=hunter2x"], 2, &["--no-such-option"]);
+    check_not_repeated(
+        &home,
+        &["run", "--transport", "hunter2x", "--", "true"],
+        125,
+        &["embedded, stdio, http"],
+    );
+    for (toml, expected) in [
+        ("[session-buddy]\ntransport = \"hunter2x\"\n", "line 2: session-buddy.transport: must be one of"),
+        ("[breaker]\nfailures = \"hunter2x\"\n", "line 2: breaker.failures: must be a whole number"),
+        ("[server]\ndatabase = hunter2x\n", "line 2: "),
+    ] {
+        let home = Home::with_config(toml);
+        check_not_repeated(&home, &["list-sessions"], 2, &["config.toml", expected]);
+    }
+    let mut home = Home::new();
+    home.set("SHELLTRACK_BREAKER__FAILURES", "hunter2x");
+    check_not_repeated(
+        &home,
+        &["list-sessions"],
+        2,
+        &["SHELLTRACK_BREAKER__FAILURES: must be a whole number"],
+    );
 }

@@ -30,6 +30,7 @@ mod permissions;
 mod plugin;
 mod rate_limit;
 mod redact;
+mod redact_keys;
 mod refusals;
 mod run;
 mod services;

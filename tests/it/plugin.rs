@@ -75,6 +75,44 @@ fn a_component_that_traps_does_not_conform_and_the_check_says_where() {
 }
 
 #[test]
+fn a_component_that_loops_is_not_waited_for_case_by_case() {
+    let home = Home::new();
+    let report = check(&home, &write(&home, &Hostile::Loop.component()), 1);
+    assert_eq!(report["conforms"], false);
+    let number = |value: &Value| value.as_u64().unwrap();
+    let mut missed = 0;
+    for (name, group) in report["groups"].as_object().unwrap() {
+        let tried = number(&group["cases"]) - number(&group["not_tried"]);
+        assert!(tried <= 20, "{name}: {group}");
+        missed += tried - number(&group["held"]);
+    }
+    assert_eq!(report["missed"].as_array().unwrap().len() as u64, missed);
+    assert!(report["groups"]["lines"]["not_tried"].as_u64().unwrap() > 100, "{report:#}");
+}
+
+#[test]
+fn a_component_that_cannot_be_loaded_is_told_to_programs_too() {
+    let home = Home::new();
+    for (component, expected) in [
+        (Hostile::CoreModule, "is a core module, expected a component"),
+        (
+            Hostile::EmptyImport,
+            "expected nothing but wasi:clocks/wall-clock@0.2.0, wasi:random/random@0.2.0; found",
+        ),
+    ] {
+        let path = write(&home, &component.component());
+        let report = check(&home, &path, 1);
+        assert_eq!(
+            (&report["conforms"], &report["path"]),
+            (&Value::from(false), &Value::from(path.to_str()))
+        );
+        assert!(report["error"].as_str().unwrap().contains(expected), "{report:#}");
+    }
+    let report = check(&home, Path::new("/nonexistent.wasm"), 1);
+    assert!(report["error"].as_str().unwrap().contains("No such file"), "{report:#}");
+}
+
+#[test]
 fn what_is_no_component_is_told_by_the_check() {
     let home = Home::new();
     let path = write(&home, b"#!/bin/sh\n");

@@ -2,6 +2,7 @@
 //! hold is the component's business.
 
 mod operate;
+mod refusal;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ pub(crate) use self::operate::{
 use crate::args_server::{Archive, Backup, Export, Import, Serve, Token};
 use crate::commands::{plugin, redact};
 use crate::config::SessionBuddy;
-use crate::failure::{NOT_LAUNCHED, USAGE};
+use crate::failure::{Failure, NOT_LAUNCHED, USAGE};
 
 /// Largest pid there is on Linux (`pid_max_max`), and so on the wire.
 const PID_MAX: i64 = 4_194_304;
@@ -181,8 +182,15 @@ pub(crate) struct Named {
     #[arg(long, value_name = "NAME", value_parser = utf8())]
     pub(crate) component: Option<String>,
     /// A further fact about the session; repeat it for more
-    #[arg(long, value_name = "KEY=VALUE", value_parser = utf8().try_map(|text| key_value(&text)))]
-    pub(crate) metadata: Vec<(String, String)>,
+    #[arg(long, value_name = "KEY=VALUE")]
+    metadata: Vec<OsString>,
+}
+
+impl Named {
+    /// The further facts, or all that is wrong with them. Not read by clap, which would repeat what it refuses.
+    pub(crate) fn metadata(&self) -> Result<Vec<(String, String)>, Failure> {
+        refusal::pairs(&self.metadata).map_err(Failure::Usage)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -260,7 +268,8 @@ pub(crate) struct Flush {
 }
 
 /// Tells what was wrong with the command line, or what was asked for with `--help` and `--version`.
-pub(crate) fn report(error: &clap::Error) -> ExitCode {
+pub(crate) fn report(error: clap::Error) -> ExitCode {
+    let error = refusal::without_value(error);
     // A closed pipe is no reason to fail louder.
     drop(error.print());
     match error.kind() {
@@ -279,13 +288,6 @@ fn means_run(arguments: impl Iterator<Item = OsString>) -> bool {
 /// Text of a person; clap's own parser refuses other bytes without naming the option.
 fn utf8() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().try_map(|value| value.into_string().map_err(|_| "must be UTF-8 text"))
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("must be KEY=VALUE with a key that is not empty".to_owned()),
-    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

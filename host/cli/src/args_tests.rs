@@ -44,18 +44,35 @@ fn errors_of_run_are_told_apart_from_those_of_other_commands() {
 
 #[test]
 fn text_that_is_not_utf8_is_refused_with_its_option() {
-    let bad = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
+    let bad = std::os::unix::ffi::OsStringExt::from_vec(b"hunter2x\xff".to_vec());
     let typed: [OsString; 6] =
         ["shelltrack".into(), "run".into(), "--component".into(), bad, "--".into(), "true".into()];
-    let error = Cli::try_parse_from(typed).err().map(|error| error.to_string()).unwrap_or_default();
+    let error = refusal::without_value(Cli::try_parse_from(typed).unwrap_err()).to_string();
+    assert!(!error.contains("hunter2x"), "{error}");
     assert!(error.contains("--component") && error.contains("UTF-8"), "{error}");
 }
 
+/// Asserts that a command line is refused with the option and without the value.
+#[track_caller]
+fn check_told(line: &[&str], expected: &[&str]) {
+    let told = refusal::without_value(parse(line).unwrap_err()).to_string();
+    assert!(!told.contains("hunter2x"), "{told}");
+    assert!(told.starts_with("error: ") && expected.iter().all(|text| told.contains(text)), "{told}");
+}
+
 #[test]
-fn metadata_is_a_key_and_a_value_which_may_hold_an_equals_sign() {
-    assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
-    assert_eq!(key_value("a="), Ok(("a".to_owned(), String::new())));
-    assert!(key_value("a").is_err() && key_value("=b").is_err());
+fn a_value_that_is_refused_is_never_repeated() {
+    check_told(&["start", "--pid", "hunter2x"], &["--pid <PID>", "digit"]);
+    check_told(&["start", "--pid=4194305"], &["--pid", "it is not in", "4194304"]);
+    check_told(&["start", "--transport=hunter2x"], &["--transport", "must be one of embedded, stdio, http"]);
+    check_told(&["flush", "--timeout", "hunter2x"], &["--timeout", "number of seconds"]);
+    check_told(&["status", "--json=hunter2x"], &["--json"]);
+    check_told(&["start", "--no-such-option=hunter2x"], &["--no-such-option"]);
+    check_told(&["token", "mint", "--scope", "hunter2x"], &["--scope", "track, read"]);
+    check_told(&["token", "mint", "--lifetime", "hunter2x"], &["--lifetime", "90s"]);
+    check_told(&["serve", "--http=hunter2x"], &["--http", "an address"]);
+    check_told(&["completions", "hunter2x"], &["SHELL", "bash"]);
+    check_told(&["start", "--pid"], &["--pid"]);
 }
 
 #[test]

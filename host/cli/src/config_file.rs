@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::complaint;
 use crate::config::Layer;
 use crate::failure::Failure;
 
@@ -33,10 +34,7 @@ pub(crate) fn read_file(path: &Path, must_exist: bool) -> Result<Layer, Failure>
         Err(error) => return Err(Failure::Usage(format!("{}: {error}", path.display()))),
     };
     let layer: Layer = toml::from_str(&text).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start));
-        let line = before.map(|before| format!(" line {}:", before.matches('\n').count() + 1));
-        let line = line.unwrap_or_default();
-        Failure::Usage(format!("{}:{line} {}", path.display(), error.message()))
+        Failure::Usage(format!("{}:{}", path.display(), complaint::of_file(&text, &error)))
     })?;
     if layer.server.database.as_deref().is_some_and(holds_password) && is_open(path) {
         return Err(Failure::Usage(format!(

@@ -5,6 +5,7 @@ mod agent_log;
 mod args;
 mod args_server;
 mod commands;
+mod complaint;
 mod config;
 mod config_file;
 mod embedded;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     inherited::survive_file_size_limits();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return args::report(&error),
+        Err(error) => return args::report(error),
     };
     log_to_stderr(&cli);
     match commands::dispatch(cli) {

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 
 use toml::{Table, Value};
 
+use crate::complaint::{is_unknown_name, rule};
 use crate::config::Layer;
 use crate::failure::Failure;
 
@@ -35,7 +36,7 @@ pub(crate) fn read(
         let (table, key) = (table.to_ascii_lowercase().replace('_', "-"), key.to_ascii_lowercase());
         let value = match readable_as(&table, &key, value) {
             Ok(value) => value,
-            Err(reason) if is_unknown(&reason) && table != FAIL_CLOSED => {
+            Err(reason) if is_unknown_name(&reason) && table != FAIL_CLOSED => {
                 unknown.push(format!("{name}: {reason}"));
                 continue;
             }
@@ -46,14 +47,9 @@ pub(crate) fn read(
         }
     }
     let layer = layer.try_into();
-    let layer = layer.map_err(|error: toml::de::Error| Failure::Usage(error.message().to_owned()))?;
+    let layer = layer.map_err(|error: toml::de::Error| Failure::Usage(rule(&error)))?;
     unknown.sort_unstable();
     Ok((layer, unknown))
-}
-
-/// Whether serde refused a name, not a value.
-fn is_unknown(reason: &str) -> bool {
-    reason.starts_with("unknown field")
 }
 
 /// The value in the form the key takes: a text, else what it says as TOML (`true`, `["a", "b"]`),
@@ -72,7 +68,7 @@ fn readable_as(table: &str, key: &str, value: &str) -> Result<Value, String> {
 fn check(table: &str, key: &str, value: &Value) -> Result<(), String> {
     let keys = Table::from_iter([(key.to_owned(), value.clone())]);
     let layer = Table::from_iter([(table.to_owned(), Value::Table(keys))]);
-    layer.try_into::<Layer>().map(drop).map_err(|error| error.message().to_owned())
+    layer.try_into::<Layer>().map(drop).map_err(|error| rule(&error))
 }
 
 #[cfg(test)]
@@ -156,5 +152,21 @@ mod tests {
     fn a_value_of_the_wrong_type_is_refused() {
         let message = layer(&[("SHELLTRACK_REDACTION__HIDE_CWD", "perhaps")]).unwrap_err().to_string();
         assert!(message.contains("SHELLTRACK_REDACTION__HIDE_CWD"), "{message}");
+    }
+
+    #[test]
+    fn a_value_that_is_refused_is_never_repeated() {
+        for (name, expected) in [
+            ("SHELLTRACK_BREAKER__FAILURES", "must be a whole number"),
+            ("SHELLTRACK_BREAKER__OPEN_SECONDS", "must be a number"),
+            ("SHELLTRACK_REDACTION__HIDE_CWD", "must be true or false"),
+            ("SHELLTRACK_SESSION_BUDDY__TRANSPORT", "must be one of `embedded`, `stdio`, `http`"),
+        ] {
+            for value in ["hunter2x", "\"hunter2x\"", "[\"hunter2x\"]", "{ hunter2x = 1 }", "a hunter2x"] {
+                let message = layer(&[(name, value)]).unwrap_err().to_string();
+                assert!(message.contains(name) && message.contains(expected), "{message}");
+                assert!(!message.contains("hunter2x"), "{message}");
+            }
+        }
     }
 }

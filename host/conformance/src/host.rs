@@ -5,7 +5,7 @@ pub use shelltrack_sandbox::types;
 mod codec;
 
 pub use codec::{Answer, Codec, Functions, call};
-use shelltrack_sandbox::{Error, Sandbox};
+use shelltrack_sandbox::{Error, Limits, Sandbox};
 use types::*;
 
 impl Functions for Sandbox {
@@ -50,6 +50,14 @@ impl Functions for Sandbox {
     fn backoff_delay(&self, policy: BackoffPolicy, attempt: u32, retry_after_ms: Option<u64>) -> Answer<u64> {
         answered(Self::backoff_delay(self, &policy, attempt, retry_after_ms))
     }
+}
+
+/// Whether this was said of a call that took more time than it has.
+pub fn ran_out_of_time(error: &str) -> bool {
+    let limits = Limits::default();
+    let said =
+        [limits.deadline_ms, limits.ceiling_ms].map(|limit_ms| Error::Timeout { limit_ms }.to_string());
+    said.iter().any(|said| said == error)
 }
 
 /// A refusal is an answer; everything else that goes wrong is none.

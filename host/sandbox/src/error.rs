@@ -41,6 +41,14 @@ pub enum Error {
         /// What it exports instead.
         found: String,
     },
+    /// The component wants more of its host than there is.
+    #[error("the component imports too much: expected nothing but {expected}; found {found}")]
+    Imports {
+        /// All that it may import.
+        expected: String,
+        /// What it imports beyond that.
+        found: String,
+    },
     /// The component could not be loaded.
     #[error("the component cannot be loaded: {0}")]
     Load(String),

@@ -17,6 +17,7 @@ mod call;
 mod engine;
 mod error;
 mod file;
+mod imports;
 mod limits;
 mod sandbox;
 mod size;

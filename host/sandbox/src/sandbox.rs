@@ -9,6 +9,7 @@ use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::bindings::{SessionTracker, SessionTrackerPre};
 use crate::engine::code_config;
 use crate::error::{Error, harmless};
+use crate::imports;
 use crate::limits::{CALLS_MAX, COMPONENT_BYTES_MAX, Limits, STACK_BYTES_MAX};
 use crate::size::Size;
 use crate::state::State;
@@ -160,17 +161,21 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
     pool
 }
 
-/// Refuses what is no component, or is one that would not even start within the limits.
+/// Refuses what is no component, imports too much, or would not even start within the limits.
 pub(crate) fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
     if bytes.len() > COMPONENT_BYTES_MAX {
         return Err(Error::load(format!("{} bytes; the limit is {COMPONENT_BYTES_MAX}", bytes.len())));
     }
     let invalid =
         |error: wasmparser::BinaryReaderError| Error::load(format!("not a valid component: {error}"));
+    if wasmparser::Parser::is_core_wasm(bytes) {
+        return Err(Error::load("is a core module, expected a component"));
+    }
     if !wasmparser::Parser::is_component(bytes) {
         return Err(Error::load("not a WebAssembly component"));
     }
     wasmparser::Validator::new().validate_all(bytes).map_err(invalid)?;
+    imports::check(bytes)?;
     for payload in wasmparser::Parser::new(0).parse_all(bytes) {
         if let wasmparser::Payload::MemorySection(memories) = payload.map_err(invalid)? {
             for memory in memories {

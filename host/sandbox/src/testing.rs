@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use wasmparser::{Encoding, ExternalKind, FuncType, Parser, Payload, TypeRef, ValType};
+use wasmparser::{Encoding, ExternalKind, FuncType, Parser, Payload, TypeRef, ValType, Validator};
 
 use crate::COMPONENT;
 
@@ -40,6 +40,8 @@ pub enum Hostile {
     NoSuchVariant,
     /// Imports the environment too.
     OtherImport,
+    /// The built-in component with one more import, an instance with nothing in it.
+    EmptyImport,
     /// Exports another version of the contract.
     OtherVersion,
     /// Exports nothing.
@@ -54,7 +56,7 @@ pub enum Hostile {
 
 impl Hostile {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Trap,
         Self::Loop,
         Self::StartLoop,
@@ -66,6 +68,7 @@ impl Hostile {
         Self::NotUtf8,
         Self::NoSuchVariant,
         Self::OtherImport,
+        Self::EmptyImport,
         Self::OtherVersion,
         Self::Empty,
         Self::CoreModule,
@@ -77,6 +80,7 @@ impl Hostile {
     pub fn component(self) -> Vec<u8> {
         match self {
             Self::OtherImport => wat(OTHER_IMPORT),
+            Self::EmptyImport => with_import("wasi:filesystem/preopens@0.2.0"),
             Self::OtherVersion => wat(OTHER_VERSION),
             Self::Empty => wat("(component)"),
             Self::CoreModule => wat("(module)"),
@@ -151,6 +155,20 @@ const OTHER_VERSION: &str = r#"(component
   (instance $empty)
   (export "shelltrack:session/types@0.9.0" (instance $empty))
   (export "shelltrack:session/events@0.9.0" (instance $empty)))"#;
+
+/// The built-in component with one more import: an instance of this name with nothing in it, which any linker
+/// supplies.
+pub fn with_import(name: &str) -> Vec<u8> {
+    // Sections and kinds of the binary format of components.
+    let [types_section, imports_section, instance_type, plain_name, instance] = [7, 10, 0x42, 0, 5];
+    let types = Validator::new().validate_all(COMPONENT).expect("our own component");
+    let count = types.as_ref().component_type_count();
+    let size = |len: usize| leb128(u32::try_from(len).expect("a name is short"));
+    let import =
+        [&[1, plain_name], &*size(name.len()), name.as_bytes(), &[instance], &leb128(count)].concat();
+    [COMPONENT, &[types_section, 3, 1, instance_type, 0, imports_section], &size(import.len()), &import]
+        .concat()
+}
 
 fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("our own text")

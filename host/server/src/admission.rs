@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use shelltrack_access::{Identity, Keyring, Refusal, Scopes, now_s};
 
 /// Argument that carries an access token, for clients of the Python Session-Buddy.
-const TOKEN_ARGUMENT: &str = "token";
+pub(crate) const TOKEN_ARGUMENT: &str = "token";
 
 /// Who may call.
 #[derive(Clone, Debug)]
@@ -78,19 +78,25 @@ pub(crate) fn need(method: &str, tool: &str) -> Need {
     }
 }
 
-/// Takes the token argument off a call.
-pub(crate) fn take_token(arguments: &mut Map<String, Value>) -> Option<Value> {
-    arguments.remove(TOKEN_ARGUMENT).filter(|token| !token.is_null())
+/// Takes the token argument off a call. What is neither a text nor `null` is no token: it stays, and the tool
+/// refuses it by its field.
+pub(crate) fn take_token(arguments: &mut Map<String, Value>) -> Option<String> {
+    match arguments.get(TOKEN_ARGUMENT)? {
+        Value::String(_) | Value::Null => match arguments.remove(TOKEN_ARGUMENT)? {
+            Value::String(token) => Some(token),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 impl Access {
     /// Who calls with this token; `None` when there is none.
-    pub(crate) fn identify(&self, token: Option<&Value>) -> Result<Option<Identity>, Denial> {
+    pub(crate) fn identify(&self, token: Option<&str>) -> Result<Option<Identity>, Denial> {
         match (self, token) {
             (Self::Open, _) => Ok(Some(local())),
             (Self::Guarded(_), None) => Ok(None),
             (Self::Guarded(keys), Some(token)) => {
-                let token = token.as_str().ok_or(Denial::Invalid(Refusal::Malformed))?;
                 keys.verify(token, now_s()).map(Some).map_err(Denial::Invalid)
             }
         }

@@ -64,10 +64,7 @@ impl Tools {
         let caller = match (by_http, token, &self.local.keys) {
             // The door of HTTP has judged already.
             (Some(known), _, _) => known.cloned(),
-            (None, Some(token), Some(keys)) => {
-                let token = token.as_str().ok_or(Denial::Invalid(shelltrack_access::Refusal::Malformed))?;
-                Some(keys.verify(token, now_s()).map_err(Denial::Invalid)?)
-            }
+            (None, Some(token), Some(keys)) => Some(keys.verify(&token, now_s()).map_err(Denial::Invalid)?),
             (None, _, _) => Some(self.local.identity.clone()),
         };
         allow(caller.as_ref(), need)?;

@@ -216,7 +216,7 @@ impl Door {
         };
         match header.to_str().ok().and_then(|header| header.split_once(' ')) {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && given.next().is_none() => {
-                self.access.identify(Some(&token.trim().into()))
+                self.access.identify(Some(token.trim()))
             }
             _ => Err(Denial::Invalid(Refusal::Malformed)),
         }

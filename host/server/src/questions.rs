@@ -3,6 +3,7 @@
 use rmcp::model::JsonObject;
 use serde_json::Value;
 
+use crate::admission::TOKEN_ARGUMENT;
 use crate::answers::{BrokenRule, SESSION_ID_CHARS_MAX};
 use crate::records::{State, parse_rfc3339};
 use crate::schema::{LEASE_DEFAULT_S, LEASE_MAX_S, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, RENEWED_SESSIONS_MAX};
@@ -10,6 +11,9 @@ use crate::store::{Cursor, Filter, ListQuery, Owner, Renewal};
 
 /// Characters of an unknown argument's name that a refusal repeats.
 const FIELD_CHARS_MAX: usize = 100;
+
+/// What is said of a token that was not taken off at the door, because it is none.
+const NO_TOKEN: &str = "it must be a text or null";
 
 /// Unknown arguments that are told one by one.
 const BROKEN_MAX: usize = 20;
@@ -53,6 +57,9 @@ impl<'a> Given<'a> {
     /// What is misspelt must not filter nothing.
     fn only(&self, known: &[&[&str]]) -> Result<(), String> {
         let known = known.concat();
+        if self.0.contains_key(TOKEN_ARGUMENT) {
+            return Err(format!("{TOKEN_ARGUMENT}: {NO_TOKEN}"));
+        }
         match self.0.keys().find(|key| !known.contains(&key.as_str())) {
             Some(unknown) => {
                 Err(format!("{}: there is no such argument; there are {}", plain(unknown), known.join(", ")))
@@ -134,12 +141,13 @@ pub(crate) fn renewal(arguments: &JsonObject, owner: Owner) -> Result<Renewal, V
     let mut broken: Vec<BrokenRule> = arguments
         .keys()
         .filter(|key| !FIELDS.contains(&key.as_str()))
-        .map(|key| {
-            BrokenRule::new(
+        .map(|key| match key.as_str() {
+            TOKEN_ARGUMENT => BrokenRule::new(TOKEN_ARGUMENT, "wrong-type", NO_TOKEN.to_owned()),
+            key => BrokenRule::new(
                 plain(key),
                 "unknown-field",
                 format!("there is no such argument; there are {}", FIELDS.join(", ")),
-            )
+            ),
         })
         .take(BROKEN_MAX)
         .collect();

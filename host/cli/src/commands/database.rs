@@ -4,16 +4,15 @@
 //! none, no other process may open it meanwhile. PostgreSQL takes turns itself.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use shelltrack_server::{Imported, StoreError};
 
 use super::place::Place;
-use super::runtime;
+use super::{bar, runtime};
 use crate::args_server::{Archive, Backup, Export, Import};
 use crate::failure::{FAILED, Failure, tell};
 use crate::output;
@@ -199,14 +198,6 @@ impl Tally {
 fn new_file(path: &Path) -> Result<BufWriter<File>, Failure> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     file.map(BufWriter::new).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
-}
-
-fn bar(total: u64, unit: &str) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template(&format!("{{wide_bar}} {{pos}} of {{len}} {unit}"));
-    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn failed(error: StoreError) -> Failure {

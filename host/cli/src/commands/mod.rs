@@ -5,6 +5,7 @@ mod breaker;
 mod database;
 mod dead_letters;
 mod flush;
+mod key_block;
 mod man;
 mod place;
 pub(crate) mod plugin;
@@ -17,11 +18,13 @@ mod start_end;
 mod status;
 mod token;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::CommandFactory;
+use indicatif::{ProgressBar, ProgressStyle};
 use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
 use shelltrack_tracker::Target;
@@ -112,6 +115,15 @@ fn name_of(target: &Target) -> String {
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How far something has come, on stderr where somebody looks at it.
+fn bar(total: u64, unit: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(&format!("{{wide_bar}} {{pos}} of {{len}} {unit}"));
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// Metadata as JSON text. A key that was typed twice is there twice: the component refuses that.

@@ -2,8 +2,9 @@
 //! what it would do. Shows what was done by rule and place, never the secret.
 //!
 //! Text is cleaned line by line, whatever its length as a whole. Lines that belong together because a
-//! key stands in them (PEM, OpenPGP, SSH2, PuTTY) are cleaned as one and come out as one.
+//! private key stands in them are cleaned as one and come out as one; which ones do is said in `key_block`.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,19 +15,29 @@ use serde::Serialize;
 use shelltrack_sandbox::types::{Change, ChangeKind, CleanText, Policy};
 use shelltrack_sandbox::{Profile, Sandbox};
 
+use super::key_block::{Block, Marker, Place};
 use crate::config::{SessionBuddy, Settings};
-use crate::failure::Failure;
+use crate::failure::{FAILED, Failure, tell};
 use crate::output;
 
 /// Bytes of one line, or of the lines of one key: what the component looks at of a text.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the end of a longer line, in which a key could begin: the longest marker with its dashes, and more.
+const END_BYTES: usize = 256;
+/// Lines that were left out and are told one by one.
+const LEFT_OUT_TOLD_MAX: u64 = 20;
+/// What stands in the place of a secret.
+const MARK: &str = "[redacted]";
+/// The built-in component's rule for private keys.
+const KEY_RULE: &str = "private-key";
 /// Bytes of JSON the component reads.
 const JSON_BYTES_MAX: usize = 128 * 1024;
 
 /// What `redact --help` says below the options.
 pub(crate) const EXAMPLES: &str = "\
 Text is cleaned line by line; spaces at the beginning of a line stay. The configured redaction and plugin
-apply. A line of more than 65536 bytes ends it with status 1, and so does JSON of more than 131072 bytes.
+apply. The lines of a private key come out as one. A line of more than 65536 bytes is told and left out, and
+makes the status 1 in the end; JSON of more than 131072 bytes is refused with status 1.
 
 Examples:
   shelltrack redact < build.log > clean.log
@@ -75,13 +86,14 @@ pub(crate) fn redact(config: Option<&Path>, options: &Redact) -> Result<ExitCode
         None => Box::new(io::stdin().lock()),
     };
     let writer = Writer { out: BufWriter::new(io::stdout().lock()), options, has_rows: false };
-    let mut redactor = Redactor { sandbox: &sandbox, policy: &settings.policy, writer };
+    let mut redactor =
+        Redactor { sandbox: &sandbox, policy: &settings.policy, writer, open: None, left_out: 0 };
     match options.json_input {
         true => redactor.json(input)?,
         false => redactor.lines(BufReader::new(input))?,
     }
     redactor.writer.finish()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if redactor.left_out == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 fn open(path: &Path) -> Result<File, Failure> {
@@ -92,6 +104,78 @@ struct Redactor<'a> {
     sandbox: &'a Sandbox,
     policy: &'a Policy,
     writer: Writer<'a>,
+    /// The key that has begun and not ended.
+    open: Option<Open>,
+    /// Lines that were too long.
+    left_out: u64,
+}
+
+/// Lines that may belong to one key.
+struct Open {
+    block: Block,
+    /// Number of the first.
+    first: u64,
+    lines: Vec<Line>,
+    bytes: usize,
+    /// More than can be cleaned at once: then the key is marked as a whole.
+    is_too_large: bool,
+    /// Empty lines behind them.
+    blanks: Vec<Line>,
+}
+
+impl Open {
+    fn new(block: Block, first: Line) -> Self {
+        let number = first.number;
+        let mut open = Self {
+            block,
+            first: number,
+            lines: Vec::new(),
+            bytes: 0,
+            is_too_large: false,
+            blanks: Vec::new(),
+        };
+        open.add(first);
+        open
+    }
+
+    fn push(&mut self, line: Line, place: Place) {
+        if place == Place::Blank {
+            self.blanks.push(line);
+            return;
+        }
+        let before = std::mem::take(&mut self.blanks);
+        before.into_iter().chain([line]).for_each(|line| self.add(line));
+    }
+
+    fn add(&mut self, line: Line) {
+        self.bytes = self.bytes.saturating_add(line.text.len() + usize::from(self.bytes > 0));
+        if self.bytes > LINE_BYTES_MAX {
+            self.block.is_beyond_doubt();
+        }
+        self.is_too_large |= line.is_cut || self.bytes > LINE_BYTES_MAX;
+        if self.is_too_large && self.block.is_key() {
+            self.lines.clear();
+        } else {
+            self.lines.push(line);
+        }
+    }
+}
+
+/// A line of the input.
+struct Line {
+    number: u64,
+    text: String,
+    /// What becomes of it by itself, once somebody asked.
+    clean: OnceCell<CleanText>,
+    /// Longer than a line may be; the text is its end.
+    is_cut: bool,
+}
+
+impl Line {
+    /// Whether it is what it reads as.
+    fn is_plain(&self) -> bool {
+        self.text.chars().all(|c| matches!(c, ' '..='~' | '\t'))
+    }
 }
 
 impl Redactor<'_> {
@@ -108,67 +192,146 @@ impl Redactor<'_> {
     }
 
     fn lines(&mut self, mut input: impl BufRead) -> Result<(), Failure> {
-        let mut number = 0;
-        while let Some(mut line) = next_line(&mut input, number + 1)? {
-            let first = number + 1;
-            number = first;
-            while is_inside_of_key(&line) {
-                let Some(next) = next_line(&mut input, number + 1)? else { break };
-                number += 1;
-                line.push('\n');
-                line.push_str(&next);
-                if line.len() > LINE_BYTES_MAX {
-                    return Err(too_long(first));
-                }
+        for number in 1.. {
+            let Some((text, is_cut)) = next_line(&mut input)? else { break };
+            if is_cut {
+                self.leave_out(number);
             }
-            self.line(first, &line)?;
+            self.take(Line { number, text, clean: OnceCell::new(), is_cut })?;
         }
+        if let Some(more) = self.left_out.checked_sub(LEFT_OUT_TOLD_MAX).filter(|more| *more > 0) {
+            tell(&format!("{} more of more than {LINE_BYTES_MAX} bytes", output::several(more, "line")));
+        }
+        self.open.take().map_or(Ok(()), |open| self.leave(&open))
+    }
+
+    fn leave_out(&mut self, number: u64) {
+        self.left_out += 1;
+        if self.left_out <= LEFT_OUT_TOLD_MAX {
+            tell(&format!("line {number}: has more than {LINE_BYTES_MAX} bytes, and is left out"));
+        }
+    }
+
+    /// Shows the line, or keeps it with others of the same key.
+    fn take(&mut self, line: Line) -> Result<(), Failure> {
+        if let Some(mut open) = self.open.take() {
+            let place = open.block.place(self.seen(&line)?);
+            if place != Place::Outside {
+                // In the line of its end another key may begin.
+                let next = if place == Place::End { self.begins(&line)? } else { None };
+                let has_ended = place == Place::End && next.is_none();
+                open.push(line, place);
+                if let Some(next) = next {
+                    open.block.goes_on_as(next);
+                }
+                if has_ended {
+                    return self.leave(&open);
+                }
+                self.open = Some(open);
+                return Ok(());
+            }
+            self.leave(&open)?;
+        }
+        let Some(block) = self.begins(&line)? else { return self.show(&line) };
+        self.open = Some(Open::new(block, line));
         Ok(())
     }
 
-    fn line(&mut self, number: u64, line: &str) -> Result<(), Failure> {
-        let text = line.trim_start_matches(' ');
-        let indent = line.get(..line.len() - text.len()).unwrap_or_default();
+    /// The key that begins in a line and does not end there.
+    fn begins(&self, line: &Line) -> Result<Option<Block>, Failure> {
+        let is_redacted = |change: &Change| change.kind == ChangeKind::Redacted;
+        if let Some(marker) = Marker::last_of(&line.text) {
+            let clean = self.clean(line.number, marker.text)?;
+            return Ok(clean.changes.iter().any(is_redacted).then(|| Block::at(&marker)));
+        }
+        let is_key = |change: &Change| is_redacted(change) && change.detail == KEY_RULE;
+        if line.is_plain() {
+            return Ok(Block::of_putty(&line.text));
+        }
+        let clean = self.clean_line(line)?;
+        let is_disguised = clean.text.ends_with(MARK) && clean.changes.iter().any(is_key);
+        Ok(Block::of_putty(&clean.text).or_else(|| is_disguised.then(Block::in_disguise)))
+    }
+
+    /// Shows the lines of the key that has begun as one; those of a mere mention as they are.
+    fn leave(&mut self, open: &Open) -> Result<(), Failure> {
+        if !open.block.is_key() {
+            return open.lines.iter().chain(&open.blanks).try_for_each(|line| self.show(line));
+        }
+        let texts: Vec<_> = open.lines.iter().map(|line| line.text.as_str()).collect();
+        let text = texts.join("\n");
+        let (indent, clean) = match open.is_too_large {
+            true => ("", marked()),
+            false => (indent(&text), self.clean(open.first, &text)?),
+        };
+        self.writer.show(open.first, indent, &clean)?;
+        open.blanks.iter().try_for_each(|line| self.show(line))
+    }
+
+    fn show(&mut self, line: &Line) -> Result<(), Failure> {
+        if line.is_cut {
+            return Ok(());
+        }
+        let clean = self.clean_line(line)?;
+        self.writer.show(line.number, indent(&line.text), clean)
+    }
+
+    /// What a line reads as.
+    fn seen<'l>(&self, line: &'l Line) -> Result<&'l str, Failure> {
+        if line.is_plain() { Ok(&line.text) } else { Ok(&self.clean_line(line)?.text) }
+    }
+
+    fn clean_line<'l>(&self, line: &'l Line) -> Result<&'l CleanText, Failure> {
+        if let Some(clean) = line.clean.get() {
+            return Ok(clean);
+        }
+        let clean = self.clean(line.number, &line.text)?;
+        Ok(line.clean.get_or_init(|| clean))
+    }
+
+    fn clean(&self, number: u64, text: &str) -> Result<CleanText, Failure> {
         let scalars_max = u32::try_from(LINE_BYTES_MAX).unwrap_or(u32::MAX);
-        let clean = self.sandbox.sanitize_text(text, scalars_max, self.policy);
-        let clean = clean.map_err(|error| Failure::Failed(format!("line {number}: {error}")))?;
-        self.writer.show(number, indent, &clean)
+        let clean = self.sandbox.sanitize_text(text.trim_start_matches(' '), scalars_max, self.policy);
+        clean.map_err(|error| Failure::Failed(format!("line {number}: {error}")))
     }
 }
 
-/// How a key of several lines begins and ends (PEM and OpenPGP, SSH2, PuTTY): its lines say nothing one
-/// by one.
-static KEYS: [(&str, &str); 3] =
-    [("-----BEGIN", "-----END"), ("---- BEGIN", "---- END"), ("PuTTY-User-Key-File-", "Private-MAC:")];
-
-/// Whether a key begins in these lines that has not come to its end.
-fn is_inside_of_key(lines: &str) -> bool {
-    let is_open = |(begin, end)| {
-        lines.rfind(begin).is_some_and(|at| lines.get(at..).is_some_and(|key| !key.contains(end)))
-    };
-    KEYS.into_iter().any(is_open)
+fn indent(text: &str) -> &str {
+    text.get(..text.len() - text.trim_start_matches(' ').len()).unwrap_or_default()
 }
 
-/// The next line without its end, bytes that are not UTF-8 replaced; none at the end of the input.
-fn next_line(input: &mut impl BufRead, number: u64) -> Result<Option<String>, Failure> {
-    let mut bytes = Vec::new();
+/// What becomes of a key that is too large to be cleaned.
+fn marked() -> CleanText {
+    let change = Change { field: String::new(), kind: ChangeKind::Redacted, detail: KEY_RULE.to_owned() };
+    CleanText { text: MARK.to_owned(), changes: vec![change] }
+}
+
+/// The next line without its end, bytes that are not UTF-8 replaced; none at the end of the input. Of one that
+/// is too long only the end, and that it is so.
+fn next_line(input: &mut impl BufRead) -> Result<Option<(String, bool)>, Failure> {
     // Room for the end of the line.
     let most = LINE_BYTES_MAX as u64 + 2;
-    input.take(most).read_until(b'\n', &mut bytes).map_err(|error| unreadable(&error))?;
+    let mut bytes = Vec::new();
+    let mut is_cut = false;
+    loop {
+        let read =
+            input.by_ref().take(most).read_until(b'\n', &mut bytes).map_err(|error| unreadable(&error))?;
+        if (read as u64) < most || bytes.ends_with(b"\n") {
+            break;
+        }
+        is_cut = true;
+        bytes.drain(..bytes.len().saturating_sub(END_BYTES));
+    }
     if bytes.is_empty() {
         return Ok(None);
     }
     for end in [b'\n', b'\r'] {
         bytes.pop_if(|last| *last == end);
     }
-    if bytes.len() > LINE_BYTES_MAX {
-        return Err(too_long(number));
-    }
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-fn too_long(line: u64) -> Failure {
-    Failure::Failed(format!("line {line}: has more than {LINE_BYTES_MAX} bytes"))
+    is_cut |= bytes.len() > LINE_BYTES_MAX;
+    let from = if is_cut { bytes.len().saturating_sub(END_BYTES) } else { 0 };
+    let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned();
+    Ok(Some((text, is_cut)))
 }
 
 fn unreadable(error: &io::Error) -> Failure {

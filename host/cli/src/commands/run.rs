@@ -132,6 +132,7 @@ impl Recording {
 /// Everything that can be wrong with what was typed. `Ok(None)` when the surroundings make recording
 /// impossible, which is told where a person can mend it, and keeps no command from running.
 fn prepare(config: Option<&Path>, run: &Run, key: &str) -> Result<Option<Recording>, Failure> {
+    let metadata = metadata_json(&run.named.metadata()?);
     let settings = match Settings::load_leniently(config, &run.session_buddy) {
         Ok((settings, unknown)) => {
             unknown.iter().for_each(|unknown| tell(&format!("{unknown}; it is ignored")));
@@ -160,7 +161,7 @@ fn prepare(config: Option<&Path>, run: &Run, key: &str) -> Result<Option<Recordi
         Some(settings) => (settings.component.as_str(), settings.policy.clone()),
         None => (COMPONENT_DEFAULT, Policy::default()),
     };
-    let context = context(run, key, component, &policy, &sandbox);
+    let context = StartContext { metadata, ..context(run, key, component, &policy, &sandbox) };
     if let Err(Error::Rejected(violations)) = sandbox.build_start(&context, &policy) {
         let (typed, configured): (Vec<_>, Vec<_>) =
             violations.into_iter().partition(|violation| was_typed(violation, run));
@@ -178,7 +179,7 @@ fn was_typed(violation: &Violation, run: &Run) -> bool {
     violation.field != "component_name" || run.named.component.is_some()
 }
 
-/// What was typed; the surroundings are looked up later.
+/// What was typed but for metadata; the surroundings are looked up later.
 fn context(run: &Run, key: &str, component: &str, policy: &Policy, sandbox: &Sandbox) -> StartContext {
     let name = run.command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
     StartContext {
@@ -192,7 +193,7 @@ fn context(run: &Run, key: &str, component: &str, policy: &Policy, sandbox: &San
             platform: String::new(),
             cwd: String::new(),
         },
-        metadata: metadata_json(&run.named.metadata),
+        metadata: String::new(),
         correlation_id: Some(key.to_owned()),
         origin: None,
         event_id: None,

@@ -22,6 +22,7 @@ const START_ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 /// Records the start and prints the key.
 pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Failure> {
+    let metadata = metadata_json(&start.named.metadata()?);
     let pid = pid_of(start.pid)?;
     let (settings, unknown) = Settings::load_leniently(config, &start.session_buddy)?;
     unknown.iter().for_each(|unknown| tell(&format!("{unknown}; it is ignored")));
@@ -33,7 +34,7 @@ pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Fai
     let context = StartContext {
         component_name: start.named.component.unwrap_or_else(|| settings.component.clone()),
         shell_type,
-        metadata: metadata_json(&start.named.metadata),
+        metadata,
         ..surroundings(pid)
     };
     // Before anything is made on disk: a wrong option changes nothing.

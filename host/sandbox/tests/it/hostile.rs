@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use shelltrack_sandbox::testing::Hostile;
+use shelltrack_sandbox::testing::{Hostile, with_import};
 use shelltrack_sandbox::{Error, Limits, Profile, Sandbox};
 
 use crate::{end_context, policy, start_context};
@@ -136,10 +136,44 @@ fn a_variant_that_does_not_exist_is_a_trap() {
 
 #[test]
 fn an_import_beyond_the_contract_is_named() {
+    check_load(Hostile::OtherImport, |error| {
+        matches!(error, Error::Imports { expected, found }
+            if expected == "wasi:clocks/wall-clock@0.2.0, wasi:random/random@0.2.0"
+                && found == "wasi:cli/environment@0.2.0")
+    });
+}
+
+#[test]
+fn an_import_with_nothing_in_it_is_one_too_many_all_the_same() {
     check_load(
-        Hostile::OtherImport,
-        |error| matches!(error, Error::Load(text) if text.contains("wasi:cli/environment@0.2.0")),
+        Hostile::EmptyImport,
+        |error| matches!(error, Error::Imports { found, .. } if found == "wasi:filesystem/preopens@0.2.0"),
     );
+    for name in ["a:b/c", "wasi:random/random@0.3.0", "wasi:random/insecure@0.2.0", "wasi:random/random"] {
+        let bytes = with_import(name);
+        let error = Sandbox::from_bytes(&bytes, Profile::OneShot, Limits::default()).err().unwrap();
+        assert!(matches!(&error, Error::Imports { found, .. } if found == name), "{error}");
+        assert!(error.to_string().contains("expected") && error.to_string().contains("found"), "{error}");
+    }
+}
+
+#[test]
+fn another_compatible_version_of_an_import_is_taken() {
+    for name in ["wasi:random/random@0.2.6", "wasi:clocks/wall-clock@0.2.10"] {
+        let sandbox = Sandbox::from_bytes(&with_import(name), Profile::OneShot, Limits::default()).unwrap();
+        assert_eq!(sandbox.sanitize_text("a", 1, &policy()).unwrap().text, "a", "{name}");
+    }
+}
+
+#[test]
+fn an_import_too_many_is_told_before_anything_is_compiled() {
+    let files = tempfile::tempdir().unwrap();
+    let (path, cache) = (files.path().join("component.wasm"), files.path().join("cache"));
+    std::fs::write(&path, Hostile::EmptyImport.component()).unwrap();
+    let (_, digest) = Sandbox::read_file(&path).unwrap();
+    let error = Sandbox::from_file(&path, &digest, &cache, Profile::OneShot).err().unwrap();
+    assert!(matches!(error, Error::Imports { .. }), "{error}");
+    assert!(!cache.exists());
 }
 
 #[test]
@@ -163,6 +197,13 @@ fn what_is_no_component_does_not_load() {
     for hostile in [Hostile::CoreModule, Hostile::Garbage, Hostile::Truncated] {
         check_load(hostile, |error| matches!(error, Error::Load(_)));
     }
+}
+
+#[test]
+fn a_core_module_is_told_as_such() {
+    check_load(Hostile::CoreModule, |error| {
+        error.to_string().contains("is a core module, expected a component")
+    });
 }
 
 #[test]

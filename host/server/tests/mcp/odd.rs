@@ -225,3 +225,30 @@ async fn calls_under_way_are_answered_when_the_server_is_told_to_stop_and_nobody
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"tracked\""), "{answer}");
     http.stop().await;
 }
+
+#[tokio::test]
+async fn a_token_that_is_no_text_is_refused_by_its_field_and_rule() {
+    let fixture = Fixture::new();
+    let client = fixture.client().await;
+    let end = json!({"session_id": "s", "timestamp": "2024-11-20T09:20:00Z"});
+    let seen = json!({"session_ids": ["s"], "timestamp": "2024-11-20T09:20:00Z"});
+    let events =
+        [("track_session_start", start(1)), ("track_session_end", end), ("track_session_activity", seen)];
+    for (tool, arguments) in events {
+        for token in [json!(5), json!(true), json!(["hunter2x"]), json!({"hunter2x": 1})] {
+            let answer = crate::ask(&client, tool, with(arguments.clone(), "token", token)).await;
+            assert_eq!(answer["violations"].as_array().map(Vec::len), Some(1), "{tool}: {answer}");
+            let broken = &answer["violations"][0];
+            assert_eq!(
+                (&broken["field"], &broken["rule"]),
+                (&json!("token"), &json!("wrong-type")),
+                "{answer}"
+            );
+            assert!(!answer.to_string().contains("hunter2x"), "{answer}");
+        }
+    }
+    let question = crate::call(&client, "list_sessions", json!({"token": 5})).await.unwrap();
+    assert_eq!(question.is_error, Some(true));
+    assert!(format!("{:?}", question.content).contains("token: it must be a text or null"), "{question:?}");
+    assert_eq!(crate::ask(&client, "list_sessions", json!({"token": null})).await["count"], 0);
+}
