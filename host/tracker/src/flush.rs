@@ -124,7 +124,7 @@ impl Tracker {
     fn settle(&self, waiting: &mut Vec<(Uuid, Kind)>, report: &mut FlushReport) {
         waiting.retain(|&(key, kind)| {
             let there = self.spool.event_path(key, kind).exists();
-            let dead = !there && self.spool.dead_path(key, kind).exists();
+            let dead = !there && self.spool.has_letter(key, kind);
             report.dead += u64::from(dead);
             report.delivered += u64::from(!there && !dead);
             there

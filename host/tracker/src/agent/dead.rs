@@ -10,6 +10,7 @@ use shelltrack_sandbox::Sandbox;
 use shelltrack_sandbox::types::Policy;
 use uuid::Uuid;
 
+use super::again;
 use super::session::OpenSession;
 use crate::clock::now_us;
 use crate::fault::Part;
@@ -41,6 +42,8 @@ pub(crate) fn bury(
     kind: Kind,
     reason: &str,
 ) -> io::Result<bool> {
+    // A person who queues a letter again must not meet it half way between here and there.
+    let _held = again::hold(spool, again::PATIENCE_OF_THE_AGENT)?;
     let path = spool.event_path(key, kind);
     let event = match Spool::read_json::<Value>(&path) {
         Ok(None) => return Ok(false),
@@ -81,26 +84,25 @@ pub(crate) fn clean(sandbox: &Sandbox, reason: &str) -> String {
 }
 
 /// Removes a letter, and what lies beside it.
-pub(crate) fn discard(spool: &Spool, key: Uuid, kind: Kind) -> io::Result<()> {
-    let letter = spool.dead_path(key, kind);
-    let raw = letter.with_extension("raw");
-    if raw.is_dir() {
-        fs::remove_dir_all(&raw)?;
-    } else {
-        remove(&raw, Part::Letter)?;
-    }
-    remove(&letter, Part::Letter)
+fn discard(spool: &Spool, key: Uuid, kind: Kind) -> io::Result<()> {
+    discard_raw(spool, key, kind)?;
+    remove(&spool.dead_path(key, kind), Part::Letter)
+}
+
+/// Removes what lies beside a letter.
+pub(super) fn discard_raw(spool: &Spool, key: Uuid, kind: Kind) -> io::Result<()> {
+    let raw = spool.raw_path(key, kind);
+    if raw.is_dir() { fs::remove_dir_all(&raw) } else { remove(&raw, Part::Letter) }
 }
 
 /// Removes the oldest letters until the rest is within the limits; gives how many went.
 pub(crate) fn prune(spool: &Spool, limits: DeadLetterLimits, now: SystemTime) -> io::Result<u64> {
     let mut letters = Vec::new();
-    for name in spool.dead_letters()? {
-        let Some((key, kind)) = Kind::parse(&name) else { continue };
+    for (key, kind) in spool.dead_letters()? {
         let path = spool.dead_path(key, kind);
         // One that vanished meanwhile was dropped by a person.
         let Ok(letter) = path.symlink_metadata() else { continue };
-        let raw = path.with_extension("raw").symlink_metadata().map_or(0, |raw| raw.len());
+        let raw = spool.raw_path(key, kind).symlink_metadata().map_or(0, |raw| raw.len());
         letters.push((letter.modified()?, letter.len() + raw, key, kind));
     }
     letters.sort_unstable();

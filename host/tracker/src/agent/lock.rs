@@ -239,7 +239,7 @@ fn lock_path(spool: &Spool, name: &str) -> PathBuf {
     spool.root().join(name)
 }
 
-fn try_lock(spool: &Spool, name: &str) -> io::Result<Option<File>> {
+pub(super) fn try_lock(spool: &Spool, name: &str) -> io::Result<Option<File>> {
     let path = lock_path(spool, name);
     let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = open().or_else(|error| match error.kind() {

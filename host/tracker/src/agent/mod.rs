@@ -11,8 +11,10 @@
 //! | `session` | what is remembered of a session |
 //! | `inferred` | the end of a shell that vanished |
 //! | `dead` | what nobody will take |
+//! | `again` | what a person queues again or drops |
 //! | `visits` | what waits in spools of other pid namespaces whose agents are gone |
 
+mod again;
 mod dead;
 mod delivery;
 mod gate;
@@ -46,7 +48,10 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use uuid::Uuid;
 
-pub(crate) use dead::{Letter, discard};
+pub(crate) use again::{PATIENCE_OF_A_PERSON, drop_letter, envelope, finish_interrupted, hold, queue};
+pub(crate) use dead::Letter;
+#[cfg(test)]
+pub(crate) use dead::bury;
 pub(crate) use lock::Presence;
 pub(crate) use session::OpenSession;
 

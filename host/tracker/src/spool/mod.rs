@@ -6,7 +6,7 @@
 //!   tmp/                        files being written
 //!   new/KEY.{start,gone,end}.json   accepted events; they stay until the server has them
 //!   open/KEY.json               what the agent knows of a session
-//!   dead/KEY.{start,…}.json     dead letters, with the reason
+//!   dead/KEY.{start,…}.json     dead letters, with the reason (other names there: `letters`)
 //!   aside/ID{,.json}            what was found here and is not ours, or damaged; with the reason
 //!   format                      version of all this; another version does not touch it
 //!   target-ID.json              what the agent last saw of a target
@@ -25,6 +25,7 @@ mod aside;
 mod envelope;
 mod file;
 mod format;
+mod letters;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -112,10 +113,6 @@ impl Spool {
         self.root.join("open").join(format!("{key}.json"))
     }
 
-    pub(crate) fn dead_path(&self, key: Uuid, kind: Kind) -> PathBuf {
-        self.root.join("dead").join(kind.file_name(key))
-    }
-
     /// Accepts an event: durable when this returns. `false` when the session has that event already.
     pub(crate) fn accept(&self, envelope: &Envelope, kind: Kind) -> Result<bool, Error> {
         match self.write_json(&self.event_path(envelope.key, kind), envelope, false, Part::Event) {
@@ -199,10 +196,10 @@ impl Spool {
 
     /// Whether a session of that key was accepted here and may still be ended.
     pub(crate) fn knows(&self, key: Uuid) -> bool {
-        // In this order: the agent writes open/ before it drops the start from new/.
-        self.event_path(key, Kind::Start).exists()
-            || self.open_path(key).exists()
-            || self.dead_path(key, Kind::Start).exists()
+        // In this order: the agent writes open/ before it drops the start from new/. And a letter that is
+        // queued again meanwhile is there afterwards.
+        let start = self.event_path(key, Kind::Start);
+        start.exists() || self.open_path(key).exists() || self.has_letter(key, Kind::Start) || start.exists()
     }
 
     /// Events that wait, in no order. Files that are not ours are left out.
@@ -233,13 +230,6 @@ impl Spool {
             }
         }
         Ok(())
-    }
-
-    /// Names of the dead letters, in no order.
-    pub(crate) fn dead_letters(&self) -> io::Result<Vec<String>> {
-        let mut names = self.names("dead")?;
-        names.retain(|name| Kind::parse(name).is_some());
-        Ok(names)
     }
 
     /// Names in one of the spool's directories that are text, in no order.
