@@ -4,6 +4,7 @@
 //! event keeps its event id, so that a server which has it already knows it again.
 
 use std::fs::File;
+use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -149,6 +150,12 @@ fn read(spool: &Spool, key: Uuid, kind: Kind) -> Option<Letter> {
         Ok(Some(letter)) => return Some(letter),
         Ok(None) => {}
         Err(error) => return Some(without_event(format!("the letter itself cannot be read: {error}"))),
+    }
+    if let Ok(raw) = spool.raw_path(key, kind).symlink_metadata() {
+        let since = raw.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let dead_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        let event = Value::String("unreadable".to_owned());
+        return Some(Letter { dead_us, event, ..without_event("is no event; more is not known".to_owned()) });
     }
     let again = Spool::read_json::<Value>(&spool.again_path(key, kind)).ok()??;
     let letter = serde_json::from_value::<Letter>(again.clone());

@@ -211,6 +211,19 @@ fn a_letter_that_was_written_after_one_was_chosen_to_be_dropped_stays() {
 }
 
 #[test]
+fn an_event_that_lies_in_dead_without_its_letter_is_a_letter_all_the_same() {
+    let world = World::new(&[]);
+    std::fs::write(world.spool().raw_path(world.key, Kind::End), "{torn").unwrap();
+    let told = world.tracker.dead_letters().unwrap();
+    assert_eq!((told.len(), told[0].event, told[0].retryable), (1, "end", false), "{told:?}");
+    assert!(told[0].since_ms > 0);
+    assert_eq!(world.tracker.status().unwrap().dead_letters, 1);
+    assert!(world.retry().unwrap_err().to_string().contains("only be dropped"));
+    assert_eq!(world.tracker.drop_dead_letters(&world.key.to_string()).unwrap(), 1);
+    assert_eq!(world.spool().names("dead").unwrap(), Vec::<String>::new());
+}
+
+#[test]
 fn a_letter_that_cannot_be_queued_again_is_named() {
     let world = World::new(&[Kind::End]);
     let path = world.spool().dead_path(world.key, Kind::End);

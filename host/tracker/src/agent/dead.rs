@@ -45,20 +45,21 @@ pub(crate) fn bury(
     // A person who queues a letter again must not meet it half way between here and there.
     let _held = again::hold(spool, again::PATIENCE_OF_THE_AGENT)?;
     let path = spool.event_path(key, kind);
-    let event = match Spool::read_json::<Value>(&path) {
+    let (event, is_whole) = match Spool::read_json::<Value>(&path) {
         Ok(None) => return Ok(false),
-        Ok(Some(event)) => event,
-        Err(error) => {
-            // Whatever it is, also a directory: it lies beside its letter, for a person to look at.
-            fs::rename(&path, spool.dead_path(key, kind).with_extension("raw"))?;
-            Value::String(format!("unreadable: {error}"))
-        }
+        Ok(Some(event)) => (event, true),
+        Err(error) => (Value::String(format!("unreadable: {error}")), false),
     };
     // A session that cannot be read is no reason to keep the event in the queue.
     let session = OpenSession::load(spool, key).ok().flatten();
     let letter = Letter { reason: clean(sandbox, reason), dead_us: now_us(), event, session };
+    // First the letter: on a full disk the event stays where it is and is looked at again.
     spool.replace_json(&spool.dead_path(key, kind), &letter, Part::Letter)?;
-    remove(&path, Part::Event).map(|()| true)
+    if is_whole {
+        return remove(&path, Part::Event).map(|()| true);
+    }
+    // Whatever it is, also a directory: it lies beside its letter, for a person to look at.
+    fs::rename(&path, spool.raw_path(key, kind)).map(|()| true)
 }
 
 /// Where the events of a session were to go whose start is a dead letter.
@@ -99,11 +100,11 @@ pub(super) fn discard_raw(spool: &Spool, key: Uuid, kind: Kind) -> io::Result<()
 pub(crate) fn prune(spool: &Spool, limits: DeadLetterLimits, now: SystemTime) -> io::Result<u64> {
     let mut letters = Vec::new();
     for (key, kind) in spool.dead_letters()? {
-        let path = spool.dead_path(key, kind);
+        let files = [spool.dead_path(key, kind), spool.raw_path(key, kind)];
+        let mut files = files.iter().filter_map(|path| path.symlink_metadata().ok());
         // One that vanished meanwhile was dropped by a person.
-        let Ok(letter) = path.symlink_metadata() else { continue };
-        let raw = spool.raw_path(key, kind).symlink_metadata().map_or(0, |raw| raw.len());
-        letters.push((letter.modified()?, letter.len() + raw, key, kind));
+        let Some(first) = files.next() else { continue };
+        letters.push((first.modified()?, first.len() + files.next().map_or(0, |raw| raw.len()), key, kind));
     }
     letters.sort_unstable();
     let mut count = letters.len() as u64;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! KEY.start.json     a letter
-//! KEY.start.raw      the event itself, where it is none that can be read
+//! KEY.start.raw      the event itself, where it is none that can be read; a letter also by itself
 //! KEY.start.again    a letter that is being queued again
 //! KEY.start.dropped  a letter that is being dropped
 //! ```
@@ -40,13 +40,14 @@ impl Spool {
     /// Whether that event is a dead letter, also one that is just being queued again. Whoever wants to know
     /// whether an event is anywhere looks here first and into `new/` afterwards: that is the way it goes.
     pub(crate) fn has_letter(&self, key: Uuid, kind: Kind) -> bool {
-        [self.dead_path(key, kind), self.again_path(key, kind)].iter().any(|path| path.exists())
+        let names = [self.dead_path(key, kind), self.again_path(key, kind), self.raw_path(key, kind)];
+        names.iter().any(|path| path.exists())
     }
 
     /// The dead letters, each once, whatever stands for it.
     pub(crate) fn dead_letters(&self) -> io::Result<BTreeSet<(Uuid, Kind)>> {
         let names = self.names("dead")?;
-        Ok(names.iter().filter_map(|name| letter(name, &["json", "again"])).collect())
+        Ok(names.iter().filter_map(|name| letter(name, &["json", "again", "raw"])).collect())
     }
 
     /// What somebody has begun with letters and not finished, in no order.
