@@ -106,6 +106,10 @@ pub struct Status {
     pub open_sessions: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// Dead letters that were removed because they were too many or too old, since the spool was made.
+    pub dead_letters_removed: u64,
+    /// When that last happened, milliseconds since 1970.
+    pub last_removed_ms: Option<u64>,
     /// Things found in the spool that are not ours or damaged, and set aside with the reason.
     pub set_aside: u64,
     /// What was not recorded, by reason, since the spool was made.
@@ -144,6 +148,8 @@ impl Tracker {
             last_delivery_ms: targets.iter().filter_map(|target| target.last_delivery_ms).max(),
             open_sessions: self.open_sessions()?,
             dead_letters: self.spool.dead_letters().map_err(unreadable)?.len() as u64,
+            dead_letters_removed: metrics.dead_letters_removed,
+            last_removed_ms: metrics.last_removed_ms,
             set_aside: self.spool.count_set_aside(),
             refused: metrics.refused,
             last_refused_ms: metrics.last_refused_ms,

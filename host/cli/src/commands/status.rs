@@ -27,6 +27,9 @@ const WAITING_MAX_MS: u64 = 60 * 60 * 1000;
 const UNREACHABLE_MAX_MS: u64 = 10 * 60 * 1000;
 /// How long a refused session is worth a person's look; the count stays.
 const REFUSED_TOLD_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long it is told that dead letters were removed: they do not come back, so a person is to hear of it who
+/// looks once a week.
+const REMOVED_TOLD_MS: u64 = 7 * REFUSED_TOLD_MS;
 
 /// What is told.
 #[derive(Debug, Serialize)]
@@ -195,6 +198,11 @@ fn of_spool(status: &shelltrack_tracker::Status, now_ms: u64) -> Vec<String> {
     if status.dead_letters > 0 {
         let given_up = several(status.dead_letters, "event");
         told.push(format!("{given_up} given up; `shelltrack dead-letters list` says why"));
+    }
+    if let Some(last) = status.last_removed_ms.filter(|last| now_ms.saturating_sub(*last) < REMOVED_TOLD_MS) {
+        let removed = several(status.dead_letters_removed, "event");
+        let last = time_of_ms(last);
+        told.push(format!("{removed} given up and removed, too many or too old, the last at {last}"));
     }
     if let Some(last) = status.last_refused_ms.filter(|last| now_ms.saturating_sub(*last) < REFUSED_TOLD_MS) {
         let refused = several(status.refused.total(), "session event");

@@ -19,6 +19,8 @@ fn quiet() -> Status {
         last_delivery_ms: None,
         open_sessions: 0,
         dead_letters: 0,
+        dead_letters_removed: 0,
+        last_removed_ms: None,
         set_aside: 0,
         refused: Refused::default(),
         last_refused_ms: None,
@@ -106,4 +108,11 @@ fn a_breaker_that_is_held_open_is_not_forgotten() {
     let held = TargetStatus { breaker: "forced-open".to_owned(), ..target("http://other/mcp") };
     let held = TargetStatus { unreachable_since_ms: None, ..held };
     check(&Status { targets: vec![held], ..quiet() }, &reached(), 0, &["http://other/mcp: its breaker"]);
+}
+
+#[test]
+fn dead_letters_that_were_removed_are_told_for_a_week() {
+    let removed = Status { dead_letters_removed: 3, last_removed_ms: Some(1), ..quiet() };
+    check(&removed, &reached(), REMOVED_TOLD_MS, &["3 events given up and removed"]);
+    check(&removed, &reached(), REMOVED_TOLD_MS + 1, &[]);
 }

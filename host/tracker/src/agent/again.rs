@@ -22,8 +22,8 @@ const LOCK: &str = "letters.lock";
 pub(crate) const PATIENCE_OF_A_PERSON: Duration = Duration::from_secs(10);
 /// How long the agent waits, which has other things to do and comes back to it.
 pub(super) const PATIENCE_OF_THE_AGENT: Duration = Duration::from_millis(500);
-/// How often it looks.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often it looks: a command that goes from session to session lets go for a moment only.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// The right to deal with dead letters, until it is dropped.
 ///

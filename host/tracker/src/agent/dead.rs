@@ -1,7 +1,7 @@
 //! Dead letters: events nobody will take, kept with the reason until a person decides, and never more of
 //! them than the limits say. What a person can do with them is in `dead_letters`.
 
-use std::time::{Duration, SystemTime};
+use std::time::UNIX_EPOCH;
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use shelltrack_sandbox::types::Policy;
 use uuid::Uuid;
 
 use super::again;
+use super::aging::{Look, too_old_before};
 use super::session::OpenSession;
 use crate::clock::now_us;
 use crate::fault::Part;
@@ -96,23 +97,26 @@ pub(super) fn discard_raw(spool: &Spool, key: Uuid, kind: Kind) -> io::Result<()
     if raw.is_dir() { fs::remove_dir_all(&raw) } else { remove(&raw, Part::Letter) }
 }
 
-/// Removes the oldest letters until the rest is within the limits; gives how many went.
-pub(crate) fn prune(spool: &Spool, limits: DeadLetterLimits, now: SystemTime) -> io::Result<u64> {
+/// Removes the oldest letters until the rest is within the limits; gives how many went. For their age they go
+/// only when that is certain.
+pub(super) fn prune(spool: &Spool, limits: DeadLetterLimits, now: &Look) -> io::Result<u64> {
     let mut letters = Vec::new();
     for (key, kind) in spool.dead_letters()? {
         let files = [spool.dead_path(key, kind), spool.raw_path(key, kind)];
         let mut files = files.iter().filter_map(|path| path.symlink_metadata().ok());
         // One that vanished meanwhile was dropped by a person.
         let Some(first) = files.next() else { continue };
-        letters.push((first.modified()?, first.len() + files.next().map_or(0, |raw| raw.len()), key, kind));
+        letters.push((modified_us(&first), first.len() + files.next().map_or(0, |raw| raw.len()), key, kind));
     }
     letters.sort_unstable();
     let mut count = letters.len() as u64;
     let mut bytes: u64 = letters.iter().map(|(_, bytes, ..)| bytes).sum();
     let mut removed = 0;
-    for (since, size, key, kind) in letters {
-        let age = now.duration_since(since).unwrap_or_default();
-        if count <= limits.count && bytes <= limits.bytes && age <= Duration::from_secs(limits.age_seconds) {
+    let oldest_us = letters.first().map_or(u64::MAX, |(since_us, ..)| *since_us);
+    let age_us = limits.age_seconds.saturating_mul(1_000_000);
+    let too_old_before = too_old_before(spool, age_us, oldest_us, now)?.unwrap_or(0);
+    for (since_us, size, key, kind) in letters {
+        if count <= limits.count && bytes <= limits.bytes && since_us >= too_old_before {
             break;
         }
         discard(spool, key, kind)?;
@@ -121,10 +125,20 @@ pub(crate) fn prune(spool: &Spool, limits: DeadLetterLimits, now: SystemTime) ->
     Ok(removed)
 }
 
+/// When a file was written, microseconds since 1970.
+fn modified_us(file: &fs::Metadata) -> u64 {
+    let since = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+
+    const DAY_US: u64 = 24 * 3600 * 1_000_000;
 
     const ROOMY: DeadLetterLimits = DeadLetterLimits { count: 100, bytes: 1 << 20, age_seconds: 3_600 };
 
@@ -148,7 +162,7 @@ mod tests {
     fn check_left(limits: DeadLetterLimits, ages: &[u64], expected: &[usize]) {
         let home = tempfile::tempdir().unwrap();
         let (spool, keys) = spool_with(home.path(), ages);
-        let removed = prune(&spool, limits, SystemTime::now()).unwrap();
+        let removed = prune(&spool, limits, &Look::now()).unwrap();
         assert_eq!(removed as usize, ages.len() - expected.len());
         let left: Vec<_> = (0..keys.len())
             .filter(|at| keys.get(*at).is_some_and(|key| spool.dead_path(*key, Kind::End).exists()))
@@ -168,8 +182,39 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_is_too_old_goes() {
-        check_left(ROOMY, &[4_000, 10], &[1]);
+    fn a_letter_that_is_too_old_goes_when_that_is_still_so_after_a_day() {
+        let home = tempfile::tempdir().unwrap();
+        let (spool, keys) = spool_with(home.path(), &[4_000, 10]);
+        let first = Look::now();
+        let later = |up_us: u64, wall_us: u64| Look {
+            wall_us: first.wall_us + wall_us,
+            up_us: first.up_us + up_us,
+            ..first.clone()
+        };
+        // What is too old by then is not what was too old before.
+        for (now, gone) in [(first.clone(), 0), (later(DAY_US / 2, DAY_US), 0), (later(DAY_US, DAY_US), 1)] {
+            assert_eq!(prune(&spool, ROOMY, &now).unwrap(), gone, "{now:?}");
+        }
+        assert!(spool.has_letter(*keys.last().unwrap(), Kind::End));
+    }
+
+    #[test]
+    fn a_clock_that_leaps_for_a_moment_costs_no_letter() {
+        let home = tempfile::tempdir().unwrap();
+        let (spool, keys) = spool_with(home.path(), &[10]);
+        let right = Look::now();
+        let leapt = Look { wall_us: right.wall_us + 91 * DAY_US, ..right.clone() };
+        let next_run = Look { boot: "another".to_owned(), up_us: 1, ..leapt.clone() };
+        let next_day = Look { wall_us: right.wall_us + DAY_US, up_us: right.up_us + DAY_US, ..right.clone() };
+        for now in [&right, &leapt, &leapt, &next_run, &right, &leapt] {
+            assert_eq!(prune(&spool, ROOMY, now).unwrap(), 0, "{now:?}");
+        }
+        // Put right, and a day later wrong again: that is no day of being too old.
+        let limits = DeadLetterLimits { age_seconds: 30 * 24 * 3600, ..ROOMY };
+        for now in [&next_day, &Look { wall_us: leapt.wall_us + DAY_US, ..next_day.clone() }] {
+            assert_eq!(prune(&spool, limits, now).unwrap(), 0, "{now:?}");
+        }
+        assert!(spool.has_letter(*keys.first().unwrap(), Kind::End));
     }
 
     #[test]
@@ -178,7 +223,7 @@ mod tests {
         let (spool, keys) = spool_with(home.path(), &[10]);
         let raw = spool.dead_path(*keys.first().unwrap(), Kind::End).with_extension("raw");
         fs::create_dir(&raw).unwrap();
-        prune(&spool, DeadLetterLimits { count: 0, ..ROOMY }, SystemTime::now()).unwrap();
+        prune(&spool, DeadLetterLimits { count: 0, ..ROOMY }, &Look::now()).unwrap();
         assert!(spool.names("dead").unwrap().is_empty());
     }
 }

@@ -11,10 +11,12 @@
 //! | `session` | what is remembered of a session |
 //! | `inferred` | the end of a shell that vanished |
 //! | `dead` | what nobody will take |
+//! | `aging` | when what nobody took is too old to be kept |
 //! | `again` | what a person queues again or drops |
 //! | `visits` | what waits in spools of other pid namespaces whose agents are gone |
 
 mod again;
+mod aging;
 mod dead;
 mod delivery;
 mod gate;
@@ -40,7 +42,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use shelltrack_sandbox::Sandbox;
@@ -211,7 +213,7 @@ impl Shared {
 
     /// Keeps what piles up within its limits.
     fn keep_house(&self) {
-        match dead::prune(&self.spool, (self.tuning)().dead_letters, SystemTime::now()) {
+        match dead::prune(&self.spool, (self.tuning)().dead_letters, &aging::Look::now()) {
             Ok(0) => {}
             Ok(removed) => {
                 tracing::warn!(removed, "dead letters removed: too many or too old");
