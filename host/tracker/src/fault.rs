@@ -36,6 +36,8 @@ pub(crate) enum Part {
     Counters,
     /// A person's order to a breaker.
     Order,
+    /// A file that is written to see whether that can be done.
+    Probe,
     /// `track_session_start` on the wire.
     Start,
     /// `track_session_end` on the wire.

@@ -75,6 +75,8 @@ impl Tracker {
         timeout: Option<Duration>,
         mut watch: impl FnMut(&Waiting<'_>) -> ControlFlow<()>,
     ) -> Result<FlushReport, Error> {
+        // Of sessions that are open nothing may wait, and yet an agent is needed.
+        self.revive_agent()?;
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let (seen, news) = mpsc::channel();
         let _watcher = watch_new(&self.spool, move |what| {

@@ -157,6 +157,14 @@ impl Tracker {
         })
     }
 
+    /// Whether an event could be stored now: that is tried.
+    ///
+    /// # Errors
+    /// [`Error::Spool`] with the reason when it could not.
+    pub fn check_disk(&self) -> Result<(), Error> {
+        self.spool.probe().map_err(|error| self.spool.refusal(&error.to_string()))
+    }
+
     /// The counters of the emitting side.
     #[must_use]
     pub fn metrics(&self) -> Metrics {

@@ -54,7 +54,7 @@ pub(crate) use again::{PATIENCE_OF_A_PERSON, drop_letter, envelope, finish_inter
 pub(crate) use dead::Letter;
 #[cfg(test)]
 pub(crate) use dead::bury;
-pub(crate) use lock::Presence;
+pub(crate) use lock::{Presence, is_held};
 pub(crate) use session::OpenSession;
 
 use crate::history::History;
@@ -252,6 +252,11 @@ fn is_wanted_at(spool: &Spool) -> bool {
 /// As for [`run`], without becoming the agent: whether it is worth starting one. Costs a fraction.
 pub fn is_wanted(spool: PathBuf) -> Result<bool, Error> {
     Ok(is_wanted_at(&Spool::at(spool)?))
+}
+
+/// Whether no agent is there, not even one that cannot say so, as on a full disk: a look at one file, or two.
+pub(crate) fn is_missing(spool: &Spool) -> bool {
+    Presence::current(spool).is_none() && !is_held(spool)
 }
 
 /// Asks the agent, if one runs, to try every target now: a person waits.

@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 pub(crate) use envelope::{Envelope, FORMAT, Kind, Opened};
-pub(crate) use file::{is_files_fault, remove};
+pub(crate) use file::{NONBLOCK, is_files_fault, remove};
 pub(crate) use place::siblings;
 pub(crate) use watch::{Seen, watch_new};
 
@@ -163,6 +163,17 @@ impl Spool {
 
     fn write_json(&self, path: &Path, value: &impl Serialize, replace: bool, part: Part) -> io::Result<()> {
         file::write_durably(&self.tmp(), path, &line(value)?, replace, part)
+    }
+
+    /// Writes what an event takes, forces it to disk and removes it. Only that tells: a file system that went
+    /// read-only after an error of the disk, a quota, and root's reserve look well to whoever asks for less.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        /// The block of every common file system.
+        const BYTES: usize = 4096;
+        let path = self.tmp();
+        let written = file::write_new(&path, &[b' '; BYTES], Part::Probe);
+        let removed = file::remove(&path, Part::Probe);
+        written.and(removed)
     }
 
     /// A name to write to before a file gets its own.
