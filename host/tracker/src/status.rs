@@ -10,7 +10,7 @@ use crate::agent::Presence;
 use crate::fault::Part;
 use crate::metrics::{Metrics, Refused};
 use crate::spool::{BYTES_MAX, EVENTS_MAX, Spool};
-use crate::{Error, Target, Tracker, orders};
+use crate::{Error, Target, Tracker, Unserved, orders};
 
 /// One target as the agent last saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,6 +118,8 @@ pub struct Status {
     pub last_refused_ms: Option<u64>,
     /// Each target known.
     pub targets: Vec<TargetStatus>,
+    /// Other spools in the state directory that have events and no agent.
+    pub unserved: Vec<Unserved>,
 }
 
 impl Tracker {
@@ -154,6 +156,7 @@ impl Tracker {
             refused: metrics.refused,
             last_refused_ms: metrics.last_refused_ms,
             targets,
+            unserved: self.unserved(),
         })
     }
 
@@ -192,7 +195,8 @@ impl Tracker {
     }
 }
 
-fn modified_ms(file: &Metadata) -> Option<u64> {
+/// When a file was written, milliseconds since 1970.
+pub(crate) fn modified_ms(file: &Metadata) -> Option<u64> {
     let since = file.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
     u64::try_from(since.as_millis()).ok()
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use shelltrack_sandbox::types::Outcome;
 use shelltrack_sandbox::{Profile, Sandbox};
-use shelltrack_tracker::{Target, TargetStatus, Tracker};
+use shelltrack_tracker::{Target, TargetStatus, Tracker, Unserved};
 
 use super::{connect, name_of, now_ms, runtime};
 use crate::config::Settings;
@@ -202,6 +202,7 @@ fn of_spool(status: &shelltrack_tracker::Status, now_ms: u64) -> Vec<String> {
         let given_up = several(status.dead_letters, "event");
         told.push(format!("{given_up} given up; `shelltrack dead-letters list` says why"));
     }
+    told.extend(status.unserved.iter().filter_map(|other| of_unserved(other, now_ms)));
     if let Some(last) = status.last_removed_ms.filter(|last| now_ms.saturating_sub(*last) < REMOVED_TOLD_MS) {
         let removed = several(status.dead_letters_removed, "event");
         let last = time_of_ms(last);
@@ -221,6 +222,18 @@ fn of_spool(status: &shelltrack_tracker::Status, now_ms: u64) -> Vec<String> {
         told.push(format!("the oldest event waits since {}", time_of_ms(oldest)));
     }
     told
+}
+
+/// Events in a spool beside ours. A container that is just being started again has an hour.
+fn of_unserved(other: &Unserved, now_ms: u64) -> Option<String> {
+    let since = other.oldest_queued_ms.filter(|since| now_ms.saturating_sub(*since) > WAITING_MAX_MS)?;
+    let spool = other.spool.display();
+    Some(format!(
+        "{} of another machine or container since {}, and no agent is there; unless it comes back, \
+         `shelltrack agent '{spool}'` delivers what waits",
+        several(other.queued, "event"),
+        time_of_ms(since)
+    ))
 }
 
 fn reasons(status: &shelltrack_tracker::Status) -> String {
@@ -279,6 +292,10 @@ fn text(report: &Report, is_revived: bool) -> String {
         ("log", report.log_file.display().to_string()),
         ("configuration", report.config_file.display().to_string()),
     ];
+    rows.extend(status.unserved.iter().map(|other| {
+        let waiting = several(other.queued, "event");
+        ("other spool", format!("{}: {waiting}, no agent", other.spool.display()))
+    }));
     rows.extend(status.targets.iter().map(|target| ("target", target_line(target))));
     rows.extend(report.attention.iter().map(|line| ("ATTENTION", line.clone())));
     lines(&rows)

@@ -46,6 +46,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use shelltrack_sandbox::Sandbox;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use uuid::Uuid;
@@ -266,18 +267,28 @@ pub(crate) fn nudge(spool: &Spool) -> io::Result<()> {
 }
 
 /// Serves the spool until nothing is left to deliver or watch, or SIGTERM comes. Returns at once
-/// when another agent does; for one that stays that is an error.
+/// when another agent does; for one that stays that is an error. A spool that is not this machine's and pid
+/// namespace's is visited: what waits there is delivered.
 pub fn run(options: Options) -> Result<(), Error> {
     let spool = Spool::at(options.spool.clone())?;
     let unusable = |error: io::Error| spool.refusal(&error.to_string());
+    if !spool.is_own() && !options.stays {
+        let runtime = runtime().map_err(unusable)?;
+        let visited = LocalSet::new().block_on(&runtime, visits::visit_by_order(&spool, &options));
+        return visited.map_err(unusable);
+    }
     let last_seen = Presence::last(&spool);
     let Some(lock) = lock::acquire(&spool, options.stays).map_err(unusable)? else { return Ok(()) };
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unusable)?;
+    let runtime = runtime().map_err(unusable)?;
     let place = lock::Place::of(&spool, &lock).map_err(unusable)?;
     let served = LocalSet::new().block_on(&runtime, serve(&spool, &options, last_seen, Some(place)));
     release(&spool, lock);
     served.map_err(unusable)
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 async fn serve(

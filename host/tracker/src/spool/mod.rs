@@ -88,13 +88,19 @@ impl Spool {
     /// Opens (and makes) the spool at exactly this path.
     pub(crate) fn at(root: PathBuf) -> Result<Self, Error> {
         let spool = Self { root };
-        file::private_directory(&spool.root)?;
+        // First, so that nothing of it is touched.
         spool.refuse_newer_format()?;
+        file::private_directory(&spool.root)?;
         for part in ["tmp", "new", "open", "dead"] {
             file::private_directory(&spool.root.join(part))?;
         }
         spool.mark_format();
         Ok(spool)
+    }
+
+    /// One that is not ours to make or change: only to be looked at.
+    pub(crate) fn of_others(root: PathBuf) -> Self {
+        Self { root }
     }
 
     pub(crate) fn root(&self) -> &Path {
