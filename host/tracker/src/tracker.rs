@@ -14,7 +14,7 @@ use crate::agent::{AgentCommand, ensure, is_missing};
 use crate::metrics::emissions::{Emission, leave};
 use crate::process::ProcessId;
 use crate::spool::{Envelope, Kind, Opened, Spool, watch_new};
-use crate::{Error, StartLimit, Target, rate};
+use crate::{Error, StartLimit, Target, history, rate};
 
 /// What a tracker needs to know.
 #[derive(Clone, Debug)]
@@ -104,6 +104,14 @@ impl Tracker {
         Ok(Session { tracker: self, key: uuid, key_text: uuid.to_string(), started_at: None })
     }
 
+    /// Whether a session of that key ended here and was delivered not long ago (the history keeps some
+    /// thousand): another end of it changes nothing. Reads a file of up to a few megabytes.
+    #[must_use]
+    pub fn ended_lately(&self, key: &str) -> bool {
+        let Ok(key) = Uuid::try_parse(key) else { return false };
+        history::read(&self.spool).is_ok_and(|past| past.iter().any(|past| past.key == key))
+    }
+
     /// As [`Self::session`], for a start that may be on its way: it is given `patience`.
     pub fn session_soon(&self, key: &str, patience: Duration) -> Result<Session<'_>, Error> {
         /// Between two looks, besides being told: a notification may be lost.
@@ -171,7 +179,7 @@ impl Tracker {
     pub fn revive_agent(&self) -> Result<bool, Error> {
         let is_needed = || {
             let waiting = self.spool.waiting().map_err(|error| self.unreadable(&error))?;
-            Ok(!waiting.is_empty() || self.open_sessions()? > 0)
+            Ok::<_, Error>(!waiting.is_empty() || self.open_sessions()? > 0)
         };
         let is_missing = is_missing(&self.spool) && is_needed()?;
         if is_missing {
