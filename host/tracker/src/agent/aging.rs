@@ -49,6 +49,9 @@ pub(super) fn too_old_before(
     oldest_us: u64,
     now: &Look,
 ) -> io::Result<Option<u64>> {
+    if age_us == 0 {
+        return Ok(Some(u64::MAX)); // none is to be kept, whatever the time
+    }
     let path = spool.root().join("letters.old.json");
     let due_us = |look: &Look| look.wall_us.saturating_sub(age_us);
     let first = Spool::read_json::<Look>(&path).ok().flatten();

@@ -179,6 +179,7 @@ mod tests {
     fn of_too_many_letters_the_oldest_go() {
         check_left(DeadLetterLimits { count: 2, ..ROOMY }, &[10, 30, 20], &[0, 2]);
         check_left(DeadLetterLimits { bytes: 1, ..ROOMY }, &[10, 30, 20], &[]);
+        check_left(DeadLetterLimits { age_seconds: 0, ..ROOMY }, &[10, 30, 20], &[]);
     }
 
     #[test]
