@@ -130,8 +130,8 @@ fn a_retry_that_is_killed_at_any_step_loses_no_event_and_delivers_none_twice() {
         let taken = taken(&fake);
         let starts = taken.iter().filter(|tool| *tool == "track_session_start").count();
         assert_eq!((starts, taken.last().map(String::as_str)), (1, Some("track_session_end")), "{point}");
-        let ends = fake.calls().into_iter().filter(|call| call.tool == "track_session_end");
-        let said = ends.last().unwrap().arguments["metadata"]["exit_status"].clone();
+        let mut ends = fake.calls().into_iter().filter(|call| call.tool == "track_session_end");
+        let said = ends.next_back().unwrap().arguments["metadata"]["exit_status"].clone();
         assert_eq!(said, 0, "{point}: the end that the shell announced");
         assert_eq!(letters(&home), Vec::<Value>::new(), "{point}");
         home.shelltrack(&["status"]).expect(0);
