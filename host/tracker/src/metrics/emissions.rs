@@ -149,6 +149,8 @@ pub(crate) fn put_aside(spool: &Spool, counted: &BTreeMap<u64, u64>) -> io::Resu
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     fn count(spool: &Spool, counted: &mut BTreeMap<u64, u64>) -> usize {
