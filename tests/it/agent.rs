@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 use shelltrack_tests::binary::shelltrack;
-use shelltrack_tests::process::signal_stranger;
+use shelltrack_tests::process::{Running, signal_stranger};
 use shelltrack_tests::{BOUND, Home, Shell, wait_until};
 
 /// Agents started at once; `SHELLTRACK_AGENTS=1000` for more.
@@ -185,4 +185,54 @@ fn an_agent_whose_spool_is_removed_leaves_the_new_one_to_another() {
     home.sessions().iter().find(|session| session.text("correlation_id") == key).unwrap().check_ended(3);
     let status = home.status();
     assert_eq!((&status["dead_letters"], &status["set_aside"]), (&0.into(), &0.into()), "{status:#}");
+}
+
+/// A home with a session that is open and delivered, whose agent was killed.
+fn home_without_its_agent() -> (Home, Shell) {
+    let home = Home::new();
+    let shell = Shell::open(&home);
+    shell.start(&home);
+    home.flush();
+    end(&home, agent_of(&home));
+    (home, shell)
+}
+
+#[test]
+fn an_agent_that_open_sessions_lack_is_started_by_whoever_looks() {
+    for looks in [&["status"][..], &["list-sessions"], &["flush"], &["status", "--prometheus"]] {
+        let (home, _shell) = home_without_its_agent();
+        let looked = home.shelltrack(looks).expect(0);
+        wait_until(&format!("an agent is there after {looks:?}"), BOUND, || {
+            (agents(&home).len() == 1).then_some(())
+        });
+        if looks == ["status"] {
+            assert!(looked.stdout.contains("was not running; one is being started"), "{looked:?}");
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_nothing_needs_is_not_started_by_looking() {
+    let home = Home::new();
+    let told = home.shelltrack(&["status"]).expect(0).stdout;
+    assert!(told.contains("not running; there is nothing to do"), "{told}");
+    home.shelltrack(&["list-sessions"]).expect(0);
+    home.shelltrack(&["flush"]).expect(0);
+    assert_eq!(agents(&home), Vec::<u32>::new());
+}
+
+#[test]
+fn the_supervisor_of_an_idle_shell_replaces_an_agent_that_was_killed() {
+    /// It looks once a minute, and a machine may be slow.
+    const LOOKED_WITHIN: Duration = Duration::from_secs(60 + 60);
+    let home = Home::new();
+    let mut command = home.shelltrack_command(&["run", "--", "sleep", "600"]);
+    let run = Running::start(command.stdin(Stdio::null()));
+    wait_until("its start is delivered", BOUND, || (home.sessions().len() == 1).then_some(()));
+    home.flush();
+    end(&home, agent_of(&home));
+    wait_until("another agent is there", LOOKED_WITHIN, || (agents(&home).len() == 1).then_some(()));
+    run.signal(Signal::TERM);
+    let ended = run.finish(BOUND);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""), "nothing of it is told");
 }

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 use shelltrack_tests::terminal::Terminal;
-use shelltrack_tests::{Answer, FakeSessionBuddy, Home, skip};
+use shelltrack_tests::{Answer, BOUND, FakeSessionBuddy, Home, Shell, run_bounded, skip, wait_until};
+
+/// Signal that a process sends itself at its point, as shells count it.
+const KILLED: i32 = 137;
 
 const REFUSED: Answer = Answer::StatusError("cwd does not exist here");
 
@@ -100,6 +103,66 @@ fn a_letter_that_a_killed_retry_left_behind_makes_no_second_session() {
     let ids = ids_of_starts(&fake);
     assert!(ids.iter().all(|id| *id == ids[0]), "a server knows it again by its id: {ids:?}");
     assert_eq!(letters(&home), Vec::<Value>::new());
+}
+
+/// A command about dead letters that kills itself at this step.
+#[track_caller]
+fn kill_at(home: &Home, point: &str, arguments: &[&str]) {
+    let mut command = home.shelltrack_command(arguments);
+    let killed = run_bounded(command.env("SHELLTRACK_CRASH_AT", point), BOUND);
+    assert_eq!(killed.status, KILLED, "{point}: {killed:?}");
+}
+
+#[test]
+fn a_retry_that_is_killed_at_any_step_loses_no_event_and_delivers_none_twice() {
+    let points = shelltrack_tracker::fault::names_of_letters();
+    let points = points.into_iter().filter(|point| point.starts_with("again"));
+    // Of the second letter as well.
+    for point in points.chain(["again.take:2", "again.queue:2"].map(str::to_owned)) {
+        let fake = FakeSessionBuddy::start();
+        let home = home_with_a_dead_session(&fake);
+        kill_at(&home, &point, &["dead-letters", "retry", "--all"]);
+        let left = letters(&home).len() as u64 + home.status()["queued"].as_u64().unwrap();
+        assert!(left <= 2, "{point}: an event is a letter or it waits, and never both: {left}");
+        home.flush();
+        home.shelltrack(&["dead-letters", "retry", "--all"]).expect(0);
+        home.flush();
+        let taken = taken(&fake);
+        let starts = taken.iter().filter(|tool| *tool == "track_session_start").count();
+        assert_eq!((starts, taken.last().map(String::as_str)), (1, Some("track_session_end")), "{point}");
+        let mut ends = fake.calls().into_iter().filter(|call| call.tool == "track_session_end");
+        let said = ends.next_back().unwrap().arguments["metadata"]["exit_status"].clone();
+        assert_eq!(said, 0, "{point}: the end that the shell announced");
+        assert_eq!(letters(&home), Vec::<Value>::new(), "{point}");
+        home.shelltrack(&["status"]).expect(0);
+    }
+}
+
+#[test]
+fn a_drop_that_is_killed_leaves_the_letter_or_takes_it_and_can_be_repeated() {
+    let fake = FakeSessionBuddy::start();
+    let home = home_with_a_dead_session(&fake);
+    for point in ["drop.take", "drop.remove"] {
+        kill_at(&home, point, &["dead-letters", "drop", "--all", "--yes"]);
+        assert_eq!(letters(&home).len(), 2, "{point}");
+    }
+    home.shelltrack(&["dead-letters", "drop", "--all", "--yes"]).expect(0);
+    assert_eq!(letters(&home), Vec::<Value>::new());
+}
+
+#[test]
+fn an_event_that_is_refused_again_at_once_is_a_letter_after_every_retry() {
+    let fake = FakeSessionBuddy::start();
+    let home = home_with_a_dead_session(&fake);
+    // Keeps the agent there, which refuses as fast as it can.
+    let shell = Shell::open(&home);
+    shell.start(&home);
+    home.flush();
+    for _ in 0..10 {
+        fake.answer_next([REFUSED]);
+        home.shelltrack(&["dead-letters", "retry", "--all"]).expect(0);
+        wait_until("both are letters again", BOUND, || (letters(&home).len() == 2).then_some(()));
+    }
 }
 
 fn is_letter(path: &std::path::Path) -> bool {

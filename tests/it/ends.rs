@@ -144,3 +144,20 @@ fn a_spool_of_another_machine_in_the_same_home_is_not_judged() {
     home.flush();
     assert_eq!(home.list(&["--active"]).len(), 1, "{:#?}", home.sessions());
 }
+
+#[test]
+fn a_second_end_changes_nothing_before_and_after_the_first_one_is_delivered() {
+    let home = Home::new();
+    let shell = Shell::open(&home);
+    let key = shell.start(&home);
+    for status in ["3", "4"] {
+        home.shelltrack(&["end", &key, "--exit-status", status]).expect(0);
+    }
+    home.flush();
+    let told = home.shelltrack(&["end", &key, "--exit-status", "5"]).expect(0);
+    assert!(told.stderr.contains("has ended already"), "{told:?}");
+    home.flush();
+    home.sessions()[0].check_ended(3);
+    let unknown = uuid::Uuid::new_v4().to_string();
+    home.shelltrack(&["end", &unknown, "--exit-status", "0"]).expect(1);
+}

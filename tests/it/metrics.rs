@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 use shelltrack_tests::process::signal_stranger;
-use shelltrack_tests::{Answer, BOUND, Exposition, FakeSessionBuddy, Home, wait_until};
+use shelltrack_tests::{Answer, BOUND, Exposition, FakeSessionBuddy, Home, run_bounded, wait_until};
 
 #[track_caller]
 fn metrics(home: &Home) -> Exposition {
@@ -124,4 +124,50 @@ fn a_metrics_file_is_replaced_whole_and_readable_for_the_collector() {
         home.shelltrack(&["status", "--prometheus", "--output", nowhere.to_str().unwrap()]).expect(1);
     assert!(failed.stderr.contains("missing"), "{failed:?}");
     home.shelltrack(&["status", "--output", "x"]).expect(2);
+}
+
+#[test]
+fn a_metrics_file_does_not_go_on_saying_that_all_is_well_when_nothing_can_be_known() {
+    let home = Home::new();
+    let file = home.work().join("shelltrack.prom");
+    let written = || home.shelltrack(&["status", "--prometheus", "--output", file.to_str().unwrap()]);
+    let needs_person = || {
+        let text = std::fs::read_to_string(&file).unwrap();
+        Exposition::parse(&text);
+        text.lines().find_map(|line| line.strip_prefix("shelltrack_needs_person ")).unwrap().to_owned()
+    };
+    written().expect(0);
+    assert_eq!(needs_person(), "0.0");
+    let spools = home.path().join("state/shelltrack");
+    std::fs::rename(&spools, home.work().join("spools")).unwrap();
+    std::fs::write(&spools, "no directory").unwrap();
+    let told = written().expect(1);
+    assert_eq!((needs_person().as_str(), told.stderr.lines().count()), ("1.0", 1), "{told:?}");
+    std::fs::remove_file(&spools).unwrap();
+    written().expect(0);
+    assert_eq!(needs_person(), "0.0");
+    home.configure("no configuration");
+    written().expect(2);
+    assert_eq!(needs_person(), "1.0");
+}
+
+#[test]
+fn a_disk_that_fails_only_when_it_is_written_needs_a_person() {
+    let home = Home::new();
+    for (fault, reason) in [
+        ("probe.create=EROFS", "Read-only file system"),
+        ("probe.write=ENOSPC", "No space left"),
+        ("probe.sync=EIO", "Input/output error"),
+    ] {
+        let status = |arguments: &[&str]| {
+            let mut command = home.shelltrack_command(arguments);
+            run_bounded(command.env("SHELLTRACK_FAIL_AT", fault), BOUND)
+        };
+        let told = status(&["status"]).expect(1).stdout;
+        assert!(told.contains("ATTENTION") && told.contains(reason), "{told}");
+        let text = status(&["status", "--prometheus"]).expect(0).stdout;
+        assert!(text.lines().any(|line| line == "shelltrack_needs_person 1.0"), "{text}");
+    }
+    home.shelltrack(&["status"]).expect(0);
+    assert_eq!(std::fs::read_dir(home.spool().join("tmp")).unwrap().count(), 0, "nothing is left of it");
 }

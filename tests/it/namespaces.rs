@@ -1,8 +1,10 @@
 //! Containers: pid namespaces of their own, with their own `/proc` and with the machine's, and disks that
 //! are full or read-only.
 
+use rustix::process::Signal;
 use shelltrack_tests::binary::shelltrack;
-use shelltrack_tests::{BOUND, Finished, Home, Record, run_bounded, skip, wait_until};
+use shelltrack_tests::process::signal_stranger;
+use shelltrack_tests::{BOUND, FakeSessionBuddy, Finished, Home, Record, run_bounded, skip, wait_until};
 
 const WHY_SKIPPED: &str = "no pid namespace can be made here";
 
@@ -112,9 +114,63 @@ fn a_disk_that_is_full_or_read_only_is_told_by_status_and_harms_no_shell() {
     }
     let told: Vec<&str> = ran.stdout.lines().collect();
     let expected =
-        ["well: 4", "full: 4", "no space left", "again: 4", "read-only: 4", "Read-only file system", "2"];
+        ["well: 4", "full: 4", "No space left", "again: 4", "read-only: 4", "Read-only file system", "2"];
     assert_eq!(told.len(), expected.len(), "{ran:?}");
     for (line, part) in told.iter().zip(expected) {
         assert!(line.contains(part), "{line:?} does not say {part:?}: {ran:?}");
     }
+}
+
+#[test]
+fn what_a_container_without_a_lasting_name_left_is_told_and_delivered_by_order() {
+    let fake = FakeSessionBuddy::start();
+    let home = Home::with_config(&fake.config());
+    fake.set_down(true);
+    home.run(&["true"]).expect(0);
+    wait_until("its agent is gone", BOUND, || {
+        home.processes().into_iter().for_each(|process| signal_stranger(&process, Signal::KILL));
+        home.processes().is_empty().then_some(())
+    });
+    // What a container leaves that had another name, and no machine-id.
+    let left = home.path().join("state/shelltrack/spool-0123456789ab-1");
+    std::fs::rename(home.spool(), &left).unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
+    for event in std::fs::read_dir(left.join("new")).unwrap() {
+        std::fs::File::open(event.unwrap().path()).unwrap().set_modified(long_ago).unwrap();
+    }
+    fake.set_down(false);
+    let status = home.status();
+    assert_eq!((&status["unserved"][0]["queued"], &status["queued"]), (&2.into(), &0.into()), "{status:#}");
+    let told = home.shelltrack(&["status"]).expect(1).stdout;
+    let order = format!("shelltrack agent '{}'", left.display());
+    assert!(told.lines().any(|line| line.starts_with("ATTENTION") && line.contains(&order)), "{told}");
+    home.run(&["true"]).expect(0);
+    home.flush();
+    let waiting = || std::fs::read_dir(left.join("new")).unwrap().count();
+    assert_eq!(waiting(), 2, "nobody touches it unasked");
+
+    home.shelltrack(&["agent", left.to_str().unwrap()]).expect(0);
+    wait_until("it is delivered", BOUND, || (waiting() == 0).then_some(()));
+    home.shelltrack(&["status"]).expect(0);
+    let calls = fake.calls().into_iter().filter(|call| call.tool == "track_session_start");
+    assert_eq!(calls.count(), 2, "its own and ours");
+}
+
+#[test]
+fn a_spool_of_another_machine_that_somebody_serves_is_not_named_and_not_served_by_order() {
+    let home = Home::new();
+    home.run(&["true"]).expect(0);
+    home.flush();
+    wait_until("its agent is gone", BOUND, || home.processes().is_empty().then_some(()));
+    let theirs = home.path().join("state/shelltrack/spool-0123456789ab-1");
+    std::fs::rename(home.spool(), &theirs).unwrap();
+    let event = format!("new/{}.end.json", uuid::Uuid::new_v4());
+    std::fs::write(theirs.join(&event), "{}").unwrap();
+    let lock = std::fs::File::open(theirs.join("agent.lock")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(home.status()["unserved"], serde_json::json!([]));
+    home.shelltrack(&["agent", theirs.to_str().unwrap()]);
+    wait_until("the second stage is over", BOUND, || home.processes().is_empty().then_some(()));
+    assert!(theirs.join(&event).exists());
+    assert_eq!(std::fs::read_dir(theirs.join("dead")).unwrap().count(), 0);
 }

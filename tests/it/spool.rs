@@ -190,3 +190,39 @@ fn a_spool_with_too_many_bytes_refuses_a_start_counts_it_and_takes_ends() {
     home.flush();
     home.sessions()[0].check_ended(1);
 }
+
+#[test]
+fn a_pipe_in_place_of_any_file_of_the_spool_keeps_nobody_waiting() {
+    const FILES: [&str; 13] = [
+        "rate",
+        "emissions",
+        "emissions.old",
+        "metrics.json",
+        "history.jsonl",
+        "fill.json",
+        "format",
+        "agent.json",
+        "agent.last.json",
+        "agent.log",
+        "agent.lock",
+        "next.lock",
+        "letters.lock",
+    ];
+    let home = Home::new();
+    home.run(&["true"]).expect(0);
+    home.flush();
+    let file = |name: &str| home.spool().join(name);
+    for name in FILES {
+        wait_until("the agent is gone", BOUND, || home.processes().is_empty().then_some(()));
+        drop(fs::remove_file(file(name)));
+        run_bounded(home.command("mkfifo").arg(file(name)), BOUND).expect(0);
+        home.run(&["sh", "-c", "exit 4"]).expect(4);
+        home.status();
+        for arguments in [&["status", "--prometheus"][..], &["list-sessions"], &["dead-letters", "list"]] {
+            home.shelltrack(arguments).expect(0);
+        }
+        drop(fs::remove_file(file(name)));
+        home.flush();
+    }
+    assert_eq!(home.sessions().len(), FILES.len() + 1);
+}

@@ -39,6 +39,9 @@ fn the_documented_fields_are_those_that_are_printed() {
         let home = Home::with_config(&config);
         home.shelltrack(&[&["run"], options, &["--", "true"]].concat()).expect(0);
         home.shelltrack(&["flush", "--timeout", "2"]);
+        let beside = home.path().join("state/shelltrack/spool-0123456789ab-1/new");
+        std::fs::create_dir_all(&beside).unwrap();
+        std::fs::write(beside.join(format!("{}.end.json", uuid::Uuid::new_v4())), "{}").unwrap();
         let told = home.shelltrack(&[&["status", "--json"], options].concat());
         paths(&serde_json::from_str(&told.stdout).unwrap(), "", &mut printed);
     }

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::fs::OFlags;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
@@ -15,6 +16,9 @@ use tracing_subscriber::{Layer, Registry, fmt};
 /// The log is put aside when it reaches this size, and one old log is kept: a few weeks of ordinary
 /// events, and never more than twice this on disk.
 const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// Of no effect on a file.
+const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 
 /// The log of the agent of a spool. It lies in the spool: a home is shared between machines, and each of
 /// them has an agent.
@@ -84,7 +88,10 @@ impl Rotating {
     }
 
     fn open(&self) -> io::Result<(File, u64)> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        let mut file = OpenOptions::new();
+        // A pipe that lies there is not to keep the agent waiting.
+        let file = file.append(true).create(true).mode(0o600).custom_flags(NONBLOCK);
+        let file = file.open(&self.path)?;
         let bytes = file.metadata()?.len();
         Ok((file, bytes))
     }

@@ -40,6 +40,15 @@ pub(crate) fn text(
     Ok(text)
 }
 
+/// What is told where nothing can be known: the spool cannot be used, or the configuration.
+pub(crate) fn unusable() -> Result<String, Failure> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Unusable));
+    let mut text = String::new();
+    encode_registry(&mut text, &registry).map_err(|error| Failure::Failed(format!("metrics: {error}")))?;
+    Ok(text)
+}
+
 type Labels = Vec<(&'static str, String)>;
 
 /// One family after another.
@@ -74,6 +83,17 @@ impl Families<'_> {
         self.samples(MetricType::Counter, name, help, [(Vec::new(), value as f64)])
     }
 
+    fn build(&mut self) -> fmt::Result {
+        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        let help = "Always 1; says which version wrote this.";
+        self.samples(MetricType::Gauge, "shelltrack_build_info", help, [(version, 1.0)])
+    }
+
+    fn needs_person(&mut self, needs_person: bool) -> fmt::Result {
+        let help = "Whether something needs a person; shelltrack status says what.";
+        self.gauge("shelltrack_needs_person", help, truth(needs_person))
+    }
+
     fn histograms<'a>(
         &mut self,
         name: &str,
@@ -99,6 +119,18 @@ impl Families<'_> {
     }
 }
 
+/// Nothing is known but that.
+#[derive(Debug)]
+struct Unusable;
+
+impl Collector for Unusable {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut families = Families(encoder);
+        families.build()?;
+        families.needs_person(true)
+    }
+}
+
 impl Collector for Exposition {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families(encoder);
@@ -112,9 +144,7 @@ impl Collector for Exposition {
 impl Exposition {
     fn emissions(&self, families: &mut Families<'_>) -> fmt::Result {
         let Metrics { starts, ends, refused, acceptance, .. } = &self.metrics;
-        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        let help = "Always 1; says which version wrote this.";
-        families.samples(MetricType::Gauge, "shelltrack_build_info", help, [(version, 1.0)])?;
+        families.build()?;
         let accepted = [("start", starts), ("end", ends)];
         families.samples(
             MetricType::Counter,
@@ -153,8 +183,7 @@ impl Exposition {
         families.gauge("shelltrack_open_sessions", "Shells that are open.", status.open_sessions as f64)?;
         let help = "Whether an agent runs; it ends itself when nothing is left to do.";
         families.gauge("shelltrack_agent_running", help, truth(status.agent_pid.is_some()))?;
-        let help = "Whether something needs a person; shelltrack status says what.";
-        families.gauge("shelltrack_needs_person", help, truth(self.needs_person))?;
+        families.needs_person(self.needs_person)?;
         let help = "Events that were given up and wait for a person.";
         families.gauge("shelltrack_dead_letters", help, status.dead_letters as f64)?;
         let help = "Dead letters that were removed, too many or too old.";

@@ -2,7 +2,7 @@
 //! delays neither the command nor its signals. Whatever fails here is logged and nothing else.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ use crate::config::Settings;
 /// How long the end of a command may wait for its record: far more than a busy disk takes, and less
 /// than a person takes for a hang. After that the agent sees to the end.
 const RECORD_MAX: Duration = Duration::from_secs(5);
+
+/// How often is looked whether an agent is there: one that was killed is to be replaced before the lease of
+/// its sessions is over (180 s).
+const LOOK: Duration = Duration::from_secs(60);
 
 /// One session being recorded.
 pub(crate) struct Recorder {
@@ -65,8 +69,11 @@ fn record(
 ) -> Result<(), Error> {
     let tracker = settings.tracker(sandbox)?;
     let session = tracker.start(context)?;
-    match ends.recv() {
-        Ok(end) => session.end(end),
-        Err(_) => Ok(()),
+    loop {
+        match ends.recv_timeout(LOOK) {
+            Ok(end) => return session.end(end),
+            Err(RecvTimeoutError::Timeout) => session.watch_over_agent(),
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
     }
 }

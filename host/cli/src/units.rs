@@ -29,7 +29,7 @@ pub(crate) fn systemd(service: &Service) -> String {
         "\
 [Unit]
 Description=shelltrack agent: delivers the records of this user's shells
-Documentation=man:shelltrack(1)
+Documentation={documentation}
 
 [Service]
 Type=notify
@@ -37,7 +37,7 @@ NotifyAccess=main
 ExecStart={command}
 {environment}Restart=on-failure
 RestartSec=5
-# It says so every 5 s, and its longest wait is a call of 15 s.
+# It says so every 5 s, also while it waits for a server.
 WatchdogSec=120
 TimeoutStopSec=30
 UMask=0077
@@ -53,6 +53,7 @@ RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 WantedBy=default.target
 ",
         command = command.join(" "),
+        documentation = env!("CARGO_PKG_REPOSITORY"),
     )
 }
 

@@ -3,15 +3,15 @@
 //! A session's letters go together: an end is worth nothing without its start, and goes after it. Each
 //! event keeps its event id, so that a server which has it already knows it again.
 
-use std::io;
+use std::fs::File;
+use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::agent::{Letter, OpenSession, discard};
-use crate::clock::now_us;
-use crate::spool::{Envelope, FORMAT, Kind, Spool};
+use crate::agent::{Letter, PATIENCE_OF_A_PERSON, drop_letter, envelope, finish_interrupted, hold, queue};
+use crate::spool::{Envelope, Kind, Spool};
 use crate::{Error, Target, Tracker};
 
 /// One event that was given up.
@@ -50,6 +50,7 @@ impl Tracker {
     /// [`Error::Spool`] when the directory cannot be read; a letter that cannot be read is listed.
     pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error> {
         let mut letters = Vec::new();
+        self.finish_interrupted();
         for key in self.dead_sessions()? {
             let opened = open(&self.spool, key);
             let retryable = check(&self.spool, key, &opened).is_ok();
@@ -63,27 +64,24 @@ impl Tracker {
         Ok(letters)
     }
 
-    /// Queues a session's letters again, start first, and gives how many there were. Each is durable in
-    /// the queue before its letter goes, and one that is queued already is not queued twice.
+    /// Queues a session's letters again, start first, and gives how many there were. Each is a letter until
+    /// it is durable in the queue, and never both; one that is queued already is not queued twice.
     ///
     /// # Errors
     /// [`Error::UnknownSession`] when there is no letter of that key; [`Error::Spool`] when a letter holds
     /// no whole event or cannot be moved.
     pub fn retry_dead_letters(&self, key: &str) -> Result<u64, Error> {
+        let _held = self.hold()?;
         let (key, letters) = self.opened(key)?;
-        check(&self.spool, key, &letters).map_err(|reason| self.letter_error(key, &reason))?;
-        let failed = |error: io::Error| self.letter_error(key, &error.to_string());
-        self.remember(key, &letters).map_err(failed)?;
-        let mut queued = 0;
-        for Opened { kind, envelope, .. } in &letters {
-            let Some(envelope) = envelope else { continue };
-            // Accepted anew: one that was given up for its age is not to be given up again at once.
-            self.spool.accept(&Envelope { accepted_us: now_us(), ..envelope.clone() }, *kind)?;
-            discard(&self.spool, key, *kind).map_err(failed)?;
-            queued += 1;
-        }
+        check(&self.spool, key, &letters).map_err(|reason| self.letter_error(key, None, &reason))?;
+        let queue = |Opened { kind, .. }: &Opened| {
+            let queued = queue(&self.spool, key, *kind);
+            queued.map(u64::from).map_err(|error| self.letter_error(key, Some(*kind), &error.to_string()))
+        };
+        let queued = letters.iter().map(queue).sum();
+        // Also when only some of them got there.
         self.wake_agent();
-        Ok(queued)
+        queued
     }
 
     /// Removes a session's letters for good, and gives how many there were.
@@ -91,12 +89,27 @@ impl Tracker {
     /// # Errors
     /// As [`Self::retry_dead_letters`].
     pub fn drop_dead_letters(&self, key: &str) -> Result<u64, Error> {
+        let _held = self.hold()?;
         let (key, letters) = self.opened(key)?;
-        for letter in &letters {
-            discard(&self.spool, key, letter.kind)
-                .map_err(|error| self.letter_error(key, &error.to_string()))?;
+        let drop_it = |Opened { kind, letter, .. }: &Opened| {
+            let dropped = drop_letter(&self.spool, key, *kind, letter);
+            dropped.map(u64::from).map_err(|error| self.letter_error(key, Some(*kind), &error.to_string()))
+        };
+        letters.iter().map(drop_it).sum()
+    }
+
+    fn hold(&self) -> Result<File, Error> {
+        hold(&self.spool, PATIENCE_OF_A_PERSON).map_err(|error| self.spool.refusal(&error.to_string()))
+    }
+
+    /// What a killed command left half done is seen to by whoever looks next. On a disk that cannot be
+    /// written it stays what it is, and can be looked at.
+    fn finish_interrupted(&self) {
+        match finish_interrupted(&self.spool) {
+            Ok(true) => self.wake_agent(),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "letters that were being queued again stay what they are"),
         }
-        Ok(letters.len() as u64)
     }
 
     fn opened(&self, key: &str) -> Result<(Uuid, Vec<Opened>), Error> {
@@ -106,50 +119,50 @@ impl Tracker {
     }
 
     fn dead_sessions(&self) -> Result<Vec<Uuid>, Error> {
-        let names = self.spool.dead_letters();
-        let names = names.map_err(|error| self.spool.refusal(&format!("cannot be read: {error}")))?;
-        let mut keys: Vec<Uuid> = names.iter().filter_map(|name| Some(Kind::parse(name)?.0)).collect();
-        keys.sort_unstable();
+        let letters = self.spool.dead_letters().map_err(|error| self.unreadable(&error))?;
+        let mut keys: Vec<Uuid> = letters.into_iter().map(|(key, _)| key).collect();
         keys.dedup();
         Ok(keys)
     }
 
-    /// Puts back what the agent forgot when it gave up an end: without the server's id of the session
-    /// the end would be taken for a second one of a session that is over.
-    fn remember(&self, key: Uuid, letters: &[Opened]) -> io::Result<()> {
-        let starts = letters.iter().any(|letter| letter.kind == Kind::Start);
-        let session = letters.iter().find_map(|letter| letter.letter.session.as_ref());
-        if starts || OpenSession::load(&self.spool, key)?.is_some() {
-            return Ok(());
-        }
-        session.map_or(Ok(()), |session| session.save(&self.spool))
-    }
-
-    fn letter_error(&self, key: Uuid, reason: &str) -> Error {
-        Error::Spool {
-            path: self.spool.dead_path(key, Kind::Start).with_file_name(key.to_string()),
-            reason: reason.to_owned(),
-        }
+    /// Names the letter, or where none is at fault alone the first of its session.
+    fn letter_error(&self, key: Uuid, kind: Option<Kind>, reason: &str) -> Error {
+        let there = Kind::ALL.into_iter().find(|kind| self.spool.dead_path(key, *kind).exists());
+        let path = self.spool.dead_path(key, kind.or(there).unwrap_or(Kind::Start));
+        Error::Spool { path, reason: reason.to_owned() }
     }
 }
 
 /// The letters of a session, in the order of delivery.
 fn open(spool: &Spool, key: Uuid) -> Vec<Opened> {
     let letters = Kind::ALL.into_iter().filter_map(|kind| {
-        let letter = match Spool::read_json::<Letter>(&spool.dead_path(key, kind)) {
-            Ok(letter) => letter?,
-            Err(error) => Letter {
-                reason: format!("the letter itself cannot be read: {error}"),
-                dead_us: 0,
-                event: Value::Null,
-                session: None,
-            },
-        };
-        let envelope = serde_json::from_value::<Envelope>(letter.event.clone()).ok();
-        let envelope = envelope.filter(|envelope| envelope.format == FORMAT && envelope.key == key);
+        let letter = read(spool, key, kind)?;
+        let envelope = envelope(key, &letter.event);
         Some(Opened { kind, letter, envelope })
     });
     letters.collect()
+}
+
+/// A letter, also one that is being queued again.
+fn read(spool: &Spool, key: Uuid, kind: Kind) -> Option<Letter> {
+    let without_event = |reason| Letter { reason, dead_us: 0, event: Value::Null, session: None };
+    match Spool::read_json::<Letter>(&spool.dead_path(key, kind)) {
+        Ok(Some(letter)) => return Some(letter),
+        Ok(None) => {}
+        Err(error) => return Some(without_event(format!("the letter itself cannot be read: {error}"))),
+    }
+    if let Ok(raw) = spool.raw_path(key, kind).symlink_metadata() {
+        let since = raw.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let dead_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        let event = Value::String("unreadable".to_owned());
+        return Some(Letter { dead_us, event, ..without_event("is no event; more is not known".to_owned()) });
+    }
+    let again = Spool::read_json::<Value>(&spool.again_path(key, kind)).ok()??;
+    let letter = serde_json::from_value::<Letter>(again.clone());
+    Some(
+        letter
+            .unwrap_or_else(|_| Letter { event: again, ..without_event("is being queued again".to_owned()) }),
+    )
 }
 
 /// Whether these letters can be queued again: all are events, and their session is known.
@@ -192,3 +205,7 @@ fn told(key: Uuid, opened: Opened, target: Option<Target>, retryable: bool) -> D
         wire,
     }
 }
+
+#[cfg(test)]
+#[path = "dead_letters_tests.rs"]
+mod tests;

@@ -28,10 +28,16 @@ pub(crate) enum Part {
     Breaker,
     /// A dead letter.
     Letter,
+    /// A dead letter that is being queued again.
+    Again,
+    /// A dead letter that is being dropped.
+    Drop,
     /// The counters.
     Counters,
     /// A person's order to a breaker.
     Order,
+    /// A file that is written to see whether that can be done.
+    Probe,
     /// `track_session_start` on the wire.
     Start,
     /// `track_session_end` on the wire.
@@ -54,6 +60,10 @@ pub(crate) enum Act {
     SyncDirectory,
     /// The file is removed.
     Remove,
+    /// A dead letter is taken out of everybody's way.
+    Take,
+    /// What was a dead letter becomes an event that waits.
+    Queue,
     /// A request goes out.
     Send,
     /// The answer is here.
@@ -82,9 +92,9 @@ pub(crate) use off::{at, write_all};
 
 #[cfg(any(test, feature = "crash-points"))]
 mod on;
-#[cfg(any(test, feature = "crash-points"))]
-pub use on::names;
 #[cfg(test)]
 pub(crate) use on::{Plan, hits, inject};
 #[cfg(any(test, feature = "crash-points"))]
 pub(crate) use on::{at, write_all};
+#[cfg(any(test, feature = "crash-points"))]
+pub use on::{names, names_of_letters};

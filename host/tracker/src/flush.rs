@@ -75,6 +75,8 @@ impl Tracker {
         timeout: Option<Duration>,
         mut watch: impl FnMut(&Waiting<'_>) -> ControlFlow<()>,
     ) -> Result<FlushReport, Error> {
+        // Of sessions that are open nothing may wait, and yet an agent is needed.
+        self.revive_agent()?;
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let (seen, news) = mpsc::channel();
         let _watcher = watch_new(&self.spool, move |what| {
@@ -124,7 +126,7 @@ impl Tracker {
     fn settle(&self, waiting: &mut Vec<(Uuid, Kind)>, report: &mut FlushReport) {
         waiting.retain(|&(key, kind)| {
             let there = self.spool.event_path(key, kind).exists();
-            let dead = !there && self.spool.dead_path(key, kind).exists();
+            let dead = !there && self.spool.has_letter(key, kind);
             report.dead += u64::from(dead);
             report.delivered += u64::from(!there && !dead);
             there

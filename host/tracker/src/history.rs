@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::Target;
 use crate::agent::OpenSession;
-use crate::spool::Spool;
+use crate::spool::{NONBLOCK, Spool};
 
 /// Sessions in one file. One full file is kept besides the current one, so that at least so many are
 /// known, and at most twice as many: a few megabytes.
@@ -96,7 +96,9 @@ impl History {
         }
         let mut line = serde_json::to_vec(past)?;
         line.push(b'\n');
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        let mut file = OpenOptions::new();
+        let file = file.append(true).create(true).mode(0o600).custom_flags(NONBLOCK);
+        let mut file = file.open(&self.path)?;
         file.write_all(&line)?;
         self.lines.set(self.lines.get() + 1);
         Ok(())
@@ -122,7 +124,7 @@ pub(crate) fn read(spool: &Spool) -> io::Result<Vec<Past>> {
 }
 
 fn opened(path: &PathBuf) -> io::Result<Option<File>> {
-    match File::open(path) {
+    match OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -5,6 +5,7 @@
 //! This crate knows nothing of the server's store; the embedded server comes in as a transport.
 
 pub mod agent;
+mod beside;
 mod clock;
 mod dead_letters;
 mod error;
@@ -28,6 +29,7 @@ mod tracker;
 mod tuning;
 
 pub use agent::AgentCommand;
+pub use beside::Unserved;
 pub use dead_letters::DeadLetter;
 pub use error::Error;
 pub use flush::{FlushReport, Waiting};

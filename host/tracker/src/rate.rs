@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::StartLimit;
+use crate::spool::NONBLOCK;
 
 /// What a file may be ahead beyond the bucket's depth: races and rounding. More means that a clock was
 /// set back, and the bucket is full again.
@@ -31,7 +32,7 @@ pub(crate) fn admit(path: &Path, limit: StartLimit, now: SystemTime) -> io::Resu
 
 /// The file, and when the bucket is full; a bucket that is new is full now.
 fn open(path: &Path, now: SystemTime) -> io::Result<(File, SystemTime)> {
-    match OpenOptions::new().append(true).open(path) {
+    match OpenOptions::new().append(true).custom_flags(NONBLOCK).open(path) {
         Ok(file) => {
             let full_at = file.metadata()?.modified()?;
             Ok((file, full_at))

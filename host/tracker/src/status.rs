@@ -10,7 +10,7 @@ use crate::agent::Presence;
 use crate::fault::Part;
 use crate::metrics::{Metrics, Refused};
 use crate::spool::{BYTES_MAX, EVENTS_MAX, Spool};
-use crate::{Error, Target, Tracker, orders};
+use crate::{Error, Target, Tracker, Unserved, orders};
 
 /// One target as the agent last saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +106,10 @@ pub struct Status {
     pub open_sessions: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// Dead letters that were removed because they were too many or too old, since the spool was made.
+    pub dead_letters_removed: u64,
+    /// When that last happened, milliseconds since 1970.
+    pub last_removed_ms: Option<u64>,
     /// Things found in the spool that are not ours or damaged, and set aside with the reason.
     pub set_aside: u64,
     /// What was not recorded, by reason, since the spool was made.
@@ -114,6 +118,8 @@ pub struct Status {
     pub last_refused_ms: Option<u64>,
     /// Each target known.
     pub targets: Vec<TargetStatus>,
+    /// Other spools in the state directory that have events and no agent.
+    pub unserved: Vec<Unserved>,
 }
 
 impl Tracker {
@@ -144,11 +150,22 @@ impl Tracker {
             last_delivery_ms: targets.iter().filter_map(|target| target.last_delivery_ms).max(),
             open_sessions: self.open_sessions()?,
             dead_letters: self.spool.dead_letters().map_err(unreadable)?.len() as u64,
+            dead_letters_removed: metrics.dead_letters_removed,
+            last_removed_ms: metrics.last_removed_ms,
             set_aside: self.spool.count_set_aside(),
             refused: metrics.refused,
             last_refused_ms: metrics.last_refused_ms,
             targets,
+            unserved: self.unserved(),
         })
+    }
+
+    /// Whether an event could be stored now: that is tried.
+    ///
+    /// # Errors
+    /// [`Error::Spool`] with the reason when it could not.
+    pub fn check_disk(&self) -> Result<(), Error> {
+        self.spool.probe().map_err(|error| self.spool.refusal(&error.to_string()))
     }
 
     /// The counters of the emitting side.
@@ -178,7 +195,8 @@ impl Tracker {
     }
 }
 
-fn modified_ms(file: &Metadata) -> Option<u64> {
+/// When a file was written, milliseconds since 1970.
+pub(crate) fn modified_ms(file: &Metadata) -> Option<u64> {
     let since = file.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
     u64::try_from(since.as_millis()).ok()
 }

@@ -10,11 +10,11 @@ use shelltrack_sandbox::types::{EndContext, ExitReason, Policy, PreparedEvent, S
 use shelltrack_sandbox::{Error as SandboxError, Sandbox};
 use uuid::Uuid;
 
-use crate::agent::{AgentCommand, ensure};
+use crate::agent::{AgentCommand, ensure, is_missing};
 use crate::metrics::emissions::{Emission, leave};
 use crate::process::ProcessId;
 use crate::spool::{Envelope, Kind, Opened, Spool, watch_new};
-use crate::{Error, StartLimit, Target, rate};
+use crate::{Error, StartLimit, Target, history, rate};
 
 /// What a tracker needs to know.
 #[derive(Clone, Debug)]
@@ -104,6 +104,14 @@ impl Tracker {
         Ok(Session { tracker: self, key: uuid, key_text: uuid.to_string(), started_at: None })
     }
 
+    /// Whether a session of that key ended here and was delivered not long ago (the history keeps some
+    /// thousand): another end of it changes nothing. Reads a file of up to a few megabytes.
+    #[must_use]
+    pub fn ended_lately(&self, key: &str) -> bool {
+        let Ok(key) = Uuid::try_parse(key) else { return false };
+        history::read(&self.spool).is_ok_and(|past| past.iter().any(|past| past.key == key))
+    }
+
     /// As [`Self::session`], for a start that may be on its way: it is given `patience`.
     pub fn session_soon(&self, key: &str, patience: Duration) -> Result<Session<'_>, Error> {
         /// Between two looks, besides being told: a notification may be lost.
@@ -163,6 +171,23 @@ impl Tracker {
         self.sandbox.build_start(context, &self.config.policy).map_err(Error::from)
     }
 
+    /// Starts an agent where something is left to do and none is there, as after one was killed while shells
+    /// sit idle: what waits, and what is open. `true` when one was missing.
+    ///
+    /// # Errors
+    /// [`Error::Spool`] when the spool cannot be read.
+    pub fn revive_agent(&self) -> Result<bool, Error> {
+        let is_needed = || {
+            let waiting = self.spool.waiting().map_err(|error| self.unreadable(&error))?;
+            Ok::<_, Error>(!waiting.is_empty() || self.open_sessions()? > 0)
+        };
+        let is_missing = is_missing(&self.spool) && is_needed()?;
+        if is_missing {
+            self.wake_agent();
+        }
+        Ok(is_missing)
+    }
+
     /// Makes sure that an agent runs. That none could be started is no error of the event, which is
     /// safe; the next call tries again, and `status` tells.
     pub(crate) fn wake_agent(&self) {
@@ -178,6 +203,15 @@ impl Session<'_> {
     /// The local key: a UUID v4.
     pub fn key(&self) -> &str {
         &self.key_text
+    }
+
+    /// Starts an agent while the session is open and none is there: one that was killed leaves nobody who tells
+    /// the server that the shell lives, or that it is gone. A look at a file or two.
+    pub fn watch_over_agent(&self) {
+        // A spool that was removed is not made anew for a session that went with it.
+        if self.tracker.spool.knows(self.key) && is_missing(&self.tracker.spool) {
+            self.tracker.wake_agent();
+        }
     }
 
     /// Records that the shell ended. The event is durable when this returns. A second end of the

@@ -91,7 +91,11 @@ pub(crate) fn show(config: Option<&Path>, show: &Show) -> Result<ExitCode, Failu
 
 /// Sessions the spool knows. A spool that cannot be read is told; the server's answer still counts.
 fn known_here(settings: &Settings, sandbox: &Arc<Sandbox>) -> Vec<LocalSession> {
-    let sessions = settings.tracker(Arc::clone(sandbox)).and_then(|tracker| tracker.local_sessions());
+    let sessions = settings.tracker(Arc::clone(sandbox)).and_then(|tracker| {
+        // Without one, those that are open are soon lost for the server.
+        tracker.revive_agent()?;
+        tracker.local_sessions()
+    });
     sessions.unwrap_or_else(|error| {
         tell(&format!("{error}; what waits for delivery is not shown"));
         Vec::new()

@@ -67,7 +67,14 @@ pub(crate) fn end(config: Option<&Path>, end: &End) -> Result<ExitCode, Failure>
         Settings::without_configuration()
     })?;
     let tracker = settings.tracker(settings.sandbox(Profile::OneShot)?)?;
-    known(&tracker, &end.key)?.end(ShellEnd {
+    let session = match known(&tracker, &end.key) {
+        Err(Error::UnknownSession(key)) if tracker.ended_lately(&key) => {
+            tell(&format!("the session {key} has ended already; nothing changes"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        known => known?,
+    };
+    session.end(ShellEnd {
         exit_status: end.exit_status,
         exit_reason: if end.exit_status.is_some() { ExitReason::Exited } else { ExitReason::Unknown },
     })?;

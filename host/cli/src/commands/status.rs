@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use rustix::fs::{Access, access, statvfs};
 use serde::Serialize;
 use shelltrack_sandbox::types::Outcome;
 use shelltrack_sandbox::{Profile, Sandbox};
-use shelltrack_tracker::{Target, TargetStatus};
+use shelltrack_tracker::{Target, TargetStatus, Tracker, Unserved};
 
 use super::{connect, name_of, now_ms, runtime};
 use crate::config::Settings;
@@ -27,6 +26,9 @@ const WAITING_MAX_MS: u64 = 60 * 60 * 1000;
 const UNREACHABLE_MAX_MS: u64 = 10 * 60 * 1000;
 /// How long a refused session is worth a person's look; the count stays.
 const REFUSED_TOLD_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long it is told that dead letters were removed: they do not come back, so a person is to hear of it who
+/// looks once a week.
+const REMOVED_TOLD_MS: u64 = 7 * REFUSED_TOLD_MS;
 
 /// What is told.
 #[derive(Debug, Serialize)]
@@ -58,13 +60,26 @@ struct Probe {
 
 /// Tells how things are; the exit status says whether a person is needed.
 pub(crate) fn status(config: Option<&Path>, status: &args::Status) -> Result<ExitCode, Failure> {
+    look(config, status).inspect_err(|_| {
+        // What a collector reads must not go on saying that all is well.
+        if let Some(file) = status.output.as_deref() {
+            // Where that cannot be written either, there is one reason more for what is told already.
+            drop(prometheus::unusable().and_then(|text| write(Some(file), &text)));
+        }
+    })
+}
+
+fn look(config: Option<&Path>, status: &args::Status) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &status.session_buddy)?;
     let sandbox = settings.sandbox(Profile::OneShot)?;
     let tracker = settings.tracker(Arc::clone(&sandbox))?;
     let told = tracker.status()?;
+    let of_disk = of_disk(&tracker);
+    // On a disk that takes nothing an agent could not even say that it is there.
+    let is_revived = of_disk.is_none() && tracker.revive_agent()?;
     if status.prometheus {
         // Somebody calls this every minute: no server is asked for it.
-        let needs_person = of_disk(&told.spool).is_some() || !attention(&told, None, now_ms()).is_empty();
+        let needs_person = of_disk.is_some() || !attention(&told, None, now_ms()).is_empty();
         let text = prometheus::text(told, tracker.metrics(), needs_person, now_ms())?;
         return write(status.output.as_deref(), &text);
     }
@@ -74,13 +89,13 @@ pub(crate) fn status(config: Option<&Path>, status: &args::Status) -> Result<Exi
     runtime.shutdown_background();
     let now_ms = now_ms();
     let mut attention = attention(&told, Some(&server_now), now_ms);
-    attention.extend(of_disk(&told.spool));
+    attention.extend(of_disk);
     let log_file = agent_log::path(&told.spool);
     let report = Report { now_ms, status: told, config_file: settings.file, log_file, server_now, attention };
     if status.json {
         print_json(&report)?;
     } else {
-        print(&text(&report))?;
+        print(&text(&report, is_revived))?;
     }
     Ok(if report.attention.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
@@ -177,17 +192,8 @@ fn of_probe(target: &Target, now: &Probe) -> Option<String> {
 }
 
 /// Why no session can be recorded at this moment, where the disk itself says so.
-fn of_disk(spool: &Path) -> Option<String> {
-    let place = spool.join("tmp");
-    let reason = match (access(&place, Access::WRITE_OK | Access::EXEC_OK), statvfs(&place)) {
-        (Err(error), _) => error.to_string(),
-        // Some file systems do not count files.
-        (_, Ok(disk)) if disk.f_bavail == 0 || (disk.f_files > 0 && disk.f_favail == 0) => {
-            "no space left on device".to_owned()
-        }
-        _ => return None,
-    };
-    Some(format!("no session is recorded now: {}: {reason}", spool.display()))
+fn of_disk(tracker: &Tracker) -> Option<String> {
+    tracker.check_disk().err().map(|error| format!("no session is recorded now: {error}"))
 }
 
 fn of_spool(status: &shelltrack_tracker::Status, now_ms: u64) -> Vec<String> {
@@ -195,6 +201,12 @@ fn of_spool(status: &shelltrack_tracker::Status, now_ms: u64) -> Vec<String> {
     if status.dead_letters > 0 {
         let given_up = several(status.dead_letters, "event");
         told.push(format!("{given_up} given up; `shelltrack dead-letters list` says why"));
+    }
+    told.extend(status.unserved.iter().filter_map(|other| of_unserved(other, now_ms)));
+    if let Some(last) = status.last_removed_ms.filter(|last| now_ms.saturating_sub(*last) < REMOVED_TOLD_MS) {
+        let removed = several(status.dead_letters_removed, "event");
+        let last = time_of_ms(last);
+        told.push(format!("{removed} given up and removed, too many or too old, the last at {last}"));
     }
     if let Some(last) = status.last_refused_ms.filter(|last| now_ms.saturating_sub(*last) < REFUSED_TOLD_MS) {
         let refused = several(status.refused.total(), "session event");
@@ -210,6 +222,18 @@ fn of_spool(status: &shelltrack_tracker::Status, now_ms: u64) -> Vec<String> {
         told.push(format!("the oldest event waits since {}", time_of_ms(oldest)));
     }
     told
+}
+
+/// Events in a spool beside ours. A container that is just being started again has an hour.
+fn of_unserved(other: &Unserved, now_ms: u64) -> Option<String> {
+    let since = other.oldest_queued_ms.filter(|since| now_ms.saturating_sub(*since) > WAITING_MAX_MS)?;
+    let spool = other.spool.display();
+    Some(format!(
+        "{} of another machine or container since {}, and no agent is there; unless it comes back, \
+         `shelltrack agent '{spool}'` delivers what waits",
+        several(other.queued, "event"),
+        time_of_ms(since)
+    ))
 }
 
 fn reasons(status: &shelltrack_tracker::Status) -> String {
@@ -228,7 +252,7 @@ fn reasons(status: &shelltrack_tracker::Status) -> String {
     if told.is_empty() { "none".to_owned() } else { told.join(", ") }
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &Report, is_revived: bool) -> String {
     let Report { status, server_now, now_ms, .. } = report;
     let age = |since: u64| duration(now_ms.saturating_sub(since) as f64 / 1e3);
     let server = match (&server_now.server, &server_now.error) {
@@ -242,7 +266,9 @@ fn text(report: &Report) -> String {
     };
     let agent = match (status.agent_pid, &status.agent_version) {
         (Some(pid), Some(version)) => format!("running, pid {pid}, version {version}"),
-        _ => "not running; starts itself when there is something to do".to_owned(),
+        _ if is_revived => "was not running; one is being started".to_owned(),
+        _ if status.queued > 0 || status.open_sessions > 0 => "not running".to_owned(),
+        _ => "not running; there is nothing to do".to_owned(),
     };
     let waiting = several(status.queued, "event");
     let waiting = match status.oldest_queued_ms {
@@ -266,6 +292,10 @@ fn text(report: &Report) -> String {
         ("log", report.log_file.display().to_string()),
         ("configuration", report.config_file.display().to_string()),
     ];
+    rows.extend(status.unserved.iter().map(|other| {
+        let waiting = several(other.queued, "event");
+        ("other spool", format!("{}: {waiting}, no agent", other.spool.display()))
+    }));
     rows.extend(status.targets.iter().map(|target| ("target", target_line(target))));
     rows.extend(report.attention.iter().map(|line| ("ATTENTION", line.clone())));
     lines(&rows)

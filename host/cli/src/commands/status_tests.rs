@@ -19,10 +19,13 @@ fn quiet() -> Status {
         last_delivery_ms: None,
         open_sessions: 0,
         dead_letters: 0,
+        dead_letters_removed: 0,
+        last_removed_ms: None,
         set_aside: 0,
         refused: Refused::default(),
         last_refused_ms: None,
         targets: Vec::new(),
+        unserved: Vec::new(),
     }
 }
 
@@ -106,4 +109,20 @@ fn a_breaker_that_is_held_open_is_not_forgotten() {
     let held = TargetStatus { breaker: "forced-open".to_owned(), ..target("http://other/mcp") };
     let held = TargetStatus { unreachable_since_ms: None, ..held };
     check(&Status { targets: vec![held], ..quiet() }, &reached(), 0, &["http://other/mcp: its breaker"]);
+}
+
+#[test]
+fn dead_letters_that_were_removed_are_told_for_a_week() {
+    let removed = Status { dead_letters_removed: 3, last_removed_ms: Some(1), ..quiet() };
+    check(&removed, &reached(), REMOVED_TOLD_MS, &["3 events given up and removed"]);
+    check(&removed, &reached(), REMOVED_TOLD_MS + 1, &[]);
+}
+
+#[test]
+fn events_that_nobody_is_there_for_are_told_after_an_hour_with_the_way_to_deliver_them() {
+    let spool = PathBuf::from("/state/spool-other-1");
+    let other = Unserved { spool, queued: 2, oldest_queued_ms: Some(0) };
+    let status = Status { unserved: vec![other], ..quiet() };
+    check(&status, &reached(), WAITING_MAX_MS, &[]);
+    check(&status, &reached(), WAITING_MAX_MS + 1, &["shelltrack agent '/state/spool-other-1'"]);
 }

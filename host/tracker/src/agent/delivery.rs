@@ -100,8 +100,11 @@ impl Delivery<'_> {
             sent.session = OpenSession::recover(spool, item.key).map_err(|error| self.refusal(&error))?;
         }
         if sent.session.is_none() {
-            if item.kind == Kind::Start || spool.dead_path(item.key, Kind::Start).exists() {
+            if item.kind == Kind::Start || spool.has_letter(item.key, Kind::Start) {
                 return Ok(Verdict::Dead("what was known of its session is gone".to_owned()));
+            }
+            if spool.event_path(item.key, Kind::Start).exists() {
+                return Err(spool.refusal("the start of its session was queued again just now"));
             }
             // Known when the event was queued, over by now.
             return Ok(Verdict::Done);

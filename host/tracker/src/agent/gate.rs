@@ -14,7 +14,7 @@ use shelltrack_sandbox::types::{
 use crate::clock::now_ms;
 use crate::fault::{self, Act, Part};
 use crate::session_buddy::CallError;
-use crate::spool::Spool;
+use crate::spool::{NONBLOCK, Spool};
 use crate::{BreakerOrder, Tuning};
 
 /// The wait after a failure when the component's own breaker fails.
@@ -154,7 +154,9 @@ impl Gate {
     fn keep(&self) -> io::Result<()> {
         let tmp = self.path.with_extension("tmp");
         fault::at(Part::Breaker, Act::Create)?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&tmp)?;
+        let mut file = OpenOptions::new();
+        let file = file.write(true).create(true).truncate(true).mode(0o600).custom_flags(NONBLOCK);
+        let mut file = file.open(&tmp)?;
         fault::write_all(&mut file, self.state.as_bytes(), Part::Breaker)?;
         fault::at(Part::Breaker, Act::Rename)?;
         fs::rename(&tmp, &self.path)

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Part;
 use crate::process::ProcessId;
-use crate::spool::{Spool, remove};
+use crate::spool::{NONBLOCK, Spool, remove};
 
 /// Held by the agent.
 const AGENT: &str = "agent.lock";
@@ -230,6 +230,13 @@ pub(super) fn try_agent(spool: &Spool) -> io::Result<Option<File>> {
     try_lock(spool, AGENT)
 }
 
+/// Whether an agent holds its place, also one that could not announce itself. Makes nothing, so that a spool can
+/// be looked at that is nobody's or cannot be written.
+pub(crate) fn is_held(spool: &Spool) -> bool {
+    let lock = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(lock_path(spool, AGENT));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Whether a newcomer waits for the agent's place.
 pub(super) fn is_awaited(spool: &Spool) -> io::Result<bool> {
     Ok(try_lock(spool, NEXT)?.is_none())
@@ -239,9 +246,17 @@ fn lock_path(spool: &Spool, name: &str) -> PathBuf {
     spool.root().join(name)
 }
 
-fn try_lock(spool: &Spool, name: &str) -> io::Result<Option<File>> {
+pub(super) fn try_lock(spool: &Spool, name: &str) -> io::Result<Option<File>> {
     let path = lock_path(spool, name);
-    let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let open = || {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(NONBLOCK)
+            .open(&path)
+    };
     let file = open().or_else(|error| match error.kind() {
         // Somebody took the permissions away: it is ours, and without it nothing is ever delivered.
         io::ErrorKind::PermissionDenied => {

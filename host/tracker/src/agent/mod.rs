@@ -11,8 +11,12 @@
 //! | `session` | what is remembered of a session |
 //! | `inferred` | the end of a shell that vanished |
 //! | `dead` | what nobody will take |
+//! | `aging` | when what nobody took is too old to be kept |
+//! | `again` | what a person queues again or drops |
 //! | `visits` | what waits in spools of other pid namespaces whose agents are gone |
 
+mod again;
+mod aging;
 mod dead;
 mod delivery;
 mod gate;
@@ -38,16 +42,20 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use shelltrack_sandbox::Sandbox;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use uuid::Uuid;
 
-pub(crate) use dead::{Letter, discard};
-pub(crate) use lock::Presence;
+pub(crate) use again::{PATIENCE_OF_A_PERSON, drop_letter, envelope, finish_interrupted, hold, queue};
+pub(crate) use dead::Letter;
+#[cfg(test)]
+pub(crate) use dead::bury;
+pub(crate) use lock::{Presence, is_held};
 pub(crate) use session::OpenSession;
 
 use crate::history::History;
@@ -206,7 +214,7 @@ impl Shared {
 
     /// Keeps what piles up within its limits.
     fn keep_house(&self) {
-        match dead::prune(&self.spool, (self.tuning)().dead_letters, SystemTime::now()) {
+        match dead::prune(&self.spool, (self.tuning)().dead_letters, &aging::Look::now()) {
             Ok(0) => {}
             Ok(removed) => {
                 tracing::warn!(removed, "dead letters removed: too many or too old");
@@ -247,6 +255,11 @@ pub fn is_wanted(spool: PathBuf) -> Result<bool, Error> {
     Ok(is_wanted_at(&Spool::at(spool)?))
 }
 
+/// Whether no agent is there, not even one that cannot say so, as on a full disk: a look at one file, or two.
+pub(crate) fn is_missing(spool: &Spool) -> bool {
+    Presence::current(spool).is_none() && !is_held(spool)
+}
+
 /// Asks the agent, if one runs, to try every target now: a person waits.
 pub(crate) fn nudge(spool: &Spool) -> io::Result<()> {
     let Some(presence) = Presence::current(spool) else { return Ok(()) };
@@ -254,18 +267,28 @@ pub(crate) fn nudge(spool: &Spool) -> io::Result<()> {
 }
 
 /// Serves the spool until nothing is left to deliver or watch, or SIGTERM comes. Returns at once
-/// when another agent does; for one that stays that is an error.
+/// when another agent does; for one that stays that is an error. A spool that is not this machine's and pid
+/// namespace's is visited: what waits there is delivered.
 pub fn run(options: Options) -> Result<(), Error> {
     let spool = Spool::at(options.spool.clone())?;
     let unusable = |error: io::Error| spool.refusal(&error.to_string());
+    if !spool.is_own() && !options.stays {
+        let runtime = runtime().map_err(unusable)?;
+        let visited = LocalSet::new().block_on(&runtime, visits::visit_by_order(&spool, &options));
+        return visited.map_err(unusable);
+    }
     let last_seen = Presence::last(&spool);
     let Some(lock) = lock::acquire(&spool, options.stays).map_err(unusable)? else { return Ok(()) };
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unusable)?;
+    let runtime = runtime().map_err(unusable)?;
     let place = lock::Place::of(&spool, &lock).map_err(unusable)?;
     let served = LocalSet::new().block_on(&runtime, serve(&spool, &options, last_seen, Some(place)));
     release(&spool, lock);
     served.map_err(unusable)
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 async fn serve(

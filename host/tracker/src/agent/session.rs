@@ -109,6 +109,14 @@ impl OpenSession {
         self.inferred_end_us.is_some_and(|at| now_us.saturating_sub(at) > KEEP_INFERRED_US)
     }
 
+    /// Removes what is left of a session whose end was only inferred.
+    pub(crate) fn forget_but_its_end(&self, spool: &Spool) -> io::Result<()> {
+        remove(&spool.open_path(self.key), Part::Session)?;
+        [Kind::Start, Kind::Gone]
+            .iter()
+            .try_for_each(|kind| remove(&spool.event_path(self.key, *kind), Part::Event))
+    }
+
     /// Removes what is left of a session that is over. Whoever is killed in between leaves something that
     /// says so: an end alone is that of a session that is over, whereas what is known of one without its end
     /// would seem to be open. So nothing has to be noted before.

@@ -42,6 +42,19 @@ pub(super) async fn go_round(own: &Path, options: &Options, visits: Weak<()>) ->
     }
 }
 
+/// Delivers what waits in a spool that is not this machine's and namespace's, because a person says so; returns
+/// when nothing waits there any more. Nobody's processes are judged but those that are over for certain.
+pub(super) async fn visit_by_order(spool: &Spool, options: &Options) -> std::io::Result<()> {
+    let Some(lock) = lock::try_agent(spool)? else {
+        return Err(std::io::Error::other("an agent serves it already"));
+    };
+    let last_seen = Presence::last(spool).map(|presence| presence.seen_ms);
+    let (notes, inbox) = unbounded_channel();
+    let place = lock::Place::of(spool, &lock)?;
+    let shared = Rc::new(Shared::new(spool.clone(), options, notes, true, Rc::new(()), Some(place)));
+    Keeper::new(shared, inbox, last_seen).serve().await
+}
+
 /// Delivers what waits there, unless an agent serves it. Leaves as soon as nothing waits, or an agent of
 /// that namespace does.
 fn visit(root: PathBuf, options: &Options, visits: &Weak<()>) -> Result<(), Error> {

@@ -13,7 +13,16 @@ use super::{Act, Part};
 #[cfg(test)]
 pub(crate) use of_thread::{hits, inject};
 
-/// Every point there is, for tests that visit each of them.
+/// The points on the way of a dead letter that a person queues again or drops.
+#[must_use]
+pub fn names_of_letters() -> Vec<String> {
+    use Act::{Create, Queue, Remove, Rename, Sync, SyncDirectory, Take, Write};
+    let again = [Take, Create, Write, Sync, Rename, SyncDirectory, Queue].map(|act| (Part::Again, act));
+    let dropping = [Take, Remove].map(|act| (Part::Drop, act));
+    again.into_iter().chain(dropping).map(|(part, act)| name(part, act)).collect()
+}
+
+/// Every point that a session comes by, for tests that visit each of them.
 #[must_use]
 pub fn names() -> Vec<String> {
     use Act::{Answered, Create, Remove, Rename, Send, Sync, SyncDirectory, Write};

@@ -5,14 +5,14 @@
 //! put aside, where late writers may still finish their record.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::now_ms;
-use crate::spool::Spool;
+use crate::spool::{NONBLOCK, Spool};
 
 /// Bytes of one record: kind, three zeros, microseconds it took (little-endian), when in milliseconds
 /// since 1970 (little-endian).
@@ -98,7 +98,9 @@ pub(crate) fn leave(spool: &Spool, emission: Emission, took: Duration) {
 }
 
 fn append(spool: &Spool, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(current(spool))?;
+    let mut file = OpenOptions::new();
+    let file = file.append(true).create(true).mode(0o600).custom_flags(NONBLOCK);
+    let mut file = file.open(current(spool))?;
     if file.metadata()?.len() >= FILE_BYTES_MAX {
         return Err(io::Error::other("nobody counts"));
     }
@@ -113,7 +115,7 @@ pub(crate) fn read(
 ) -> io::Result<()> {
     let mut now = BTreeMap::new();
     for path in [aside(spool), current(spool)] {
-        let mut file = match File::open(&path) {
+        let mut file = match OpenOptions::new().read(true).custom_flags(NONBLOCK).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other?,
         };
@@ -147,6 +149,8 @@ pub(crate) fn put_aside(spool: &Spool, counted: &BTreeMap<u64, u64>) -> io::Resu
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     fn count(spool: &Spool, counted: &mut BTreeMap<u64, u64>) -> usize {

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 pub use histogram::{BOUNDS_SECONDS, Histogram};
 
 use crate::Target;
+use crate::clock::now_ms;
 use crate::fault::Part;
 use crate::spool::Spool;
 use emissions::{Emission, Record};
@@ -131,6 +132,8 @@ pub struct Metrics {
     pub acceptance: Histogram,
     /// Dead letters that were removed because they were too many or too old.
     pub dead_letters_removed: u64,
+    /// When that last happened, milliseconds since 1970.
+    pub last_removed_ms: Option<u64>,
     /// By [`Target::id`].
     pub targets: BTreeMap<String, TargetMetrics>,
     /// How far the shells' records are counted: offsets by inode.
@@ -198,6 +201,7 @@ impl Counting {
 
     pub(crate) fn removed_dead_letters(&mut self, removed: u64) {
         self.metrics.dead_letters_removed += removed;
+        self.metrics.last_removed_ms = Some(now_ms());
     }
 
     /// Counts what the shells left, and keeps the counters.

@@ -58,6 +58,12 @@ pub(crate) fn boot_id() -> String {
     read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
+/// How long this run of the machine lasts, also while it slept; the wall clock has no part in it.
+pub(crate) fn since_boot() -> std::time::Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    std::time::Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or_default())
+}
+
 /// Names this machine (machine-id(5)); `None` where there is none.
 pub(crate) fn machine_id() -> Option<String> {
     read_line("/etc/machine-id").or_else(|| read_line("/var/lib/dbus/machine-id"))

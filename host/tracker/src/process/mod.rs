@@ -12,7 +12,8 @@ mod linux;
 use linux::Queue;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    boot_id, cwd_of, is_namespace_gone, login_uid, look_at, machine_id, pid_namespace, terminal_of,
+    boot_id, cwd_of, is_namespace_gone, login_uid, look_at, machine_id, pid_namespace, since_boot,
+    terminal_of,
 };
 
 #[cfg(not(target_os = "linux"))]
@@ -21,7 +22,8 @@ mod other;
 use other::Queue;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{
-    boot_id, cwd_of, is_namespace_gone, login_uid, look_at, machine_id, pid_namespace, terminal_of,
+    boot_id, cwd_of, is_namespace_gone, login_uid, look_at, machine_id, pid_namespace, since_boot,
+    terminal_of,
 };
 
 pub(crate) use exits::Exits;

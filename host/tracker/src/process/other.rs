@@ -33,6 +33,12 @@ pub(crate) fn boot_id() -> String {
     System::boot_time().map_or_else(|_| String::new(), |seconds| seconds.to_string())
 }
 
+/// How long this run of the machine lasts; the wall clock has no part in it.
+pub(crate) fn since_boot() -> std::time::Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    std::time::Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or_default())
+}
+
 /// Names this machine; the host's name stands in where the system keeps no id in a file.
 pub(crate) fn machine_id() -> Option<String> {
     None

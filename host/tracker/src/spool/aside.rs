@@ -40,9 +40,12 @@ impl Spool {
         // A name of its own: theirs may be too long, no text, or there already.
         let id = Uuid::new_v4().to_string();
         let found = path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy().into_owned();
-        fs::rename(path, room.join(&id))?;
-        let why = SetAside { found, reason: reason.to_owned(), aside_us: now_us() };
-        self.replace_json(&room.join(format!("{id}.json")), &why, Part::Letter)
+        // First the reason: what cannot be explained for lack of space stays where it is.
+        path.symlink_metadata()?;
+        let (why, to) = (room.join(format!("{id}.json")), room.join(&id));
+        let letter = SetAside { found, reason: reason.to_owned(), aside_us: now_us() };
+        self.replace_json(&why, &letter, Part::Letter)?;
+        fs::rename(path, to).inspect_err(|_| drop(file::remove(&why, Part::Letter)))
     }
 
     /// How many things were set aside.

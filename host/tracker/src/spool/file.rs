@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -14,6 +14,10 @@ use crate::fault::{self, Act, Part};
 
 /// Largest spool or state file that is read: an event is a few KiB, so more is not ours.
 pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// For whatever is opened by name: a pipe in place of a file is not to keep anybody waiting. Of no effect on a
+/// file.
+pub(crate) const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 
 /// Writes `bytes` to `to` by way of `tmp`, durable when it returns. With `replace` false an existing
 /// `to` stays and `AlreadyExists` is the answer. `tmp` and `to` lie in one file system.
@@ -98,7 +102,7 @@ fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn write_new(path: &Path, bytes: &[u8], part: Part) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, bytes: &[u8], part: Part) -> io::Result<()> {
     let file = write_unforced(path, bytes, part)?;
     fault::at(part, Act::Sync)?;
     file.sync_all()

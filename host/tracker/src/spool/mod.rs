@@ -6,7 +6,7 @@
 //!   tmp/                        files being written
 //!   new/KEY.{start,gone,end}.json   accepted events; they stay until the server has them
 //!   open/KEY.json               what the agent knows of a session
-//!   dead/KEY.{start,…}.json     dead letters, with the reason
+//!   dead/KEY.{start,…}.json     dead letters, with the reason (other names there: `letters`)
 //!   aside/ID{,.json}            what was found here and is not ours, or damaged; with the reason
 //!   format                      version of all this; another version does not touch it
 //!   target-ID.json              what the agent last saw of a target
@@ -25,6 +25,7 @@ mod aside;
 mod envelope;
 mod file;
 mod format;
+mod letters;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 pub(crate) use envelope::{Envelope, FORMAT, Kind, Opened};
-pub(crate) use file::{is_files_fault, remove};
+pub(crate) use file::{NONBLOCK, is_files_fault, remove};
 pub(crate) use place::siblings;
 pub(crate) use watch::{Seen, watch_new};
 
@@ -87,13 +88,19 @@ impl Spool {
     /// Opens (and makes) the spool at exactly this path.
     pub(crate) fn at(root: PathBuf) -> Result<Self, Error> {
         let spool = Self { root };
-        file::private_directory(&spool.root)?;
+        // First, so that nothing of it is touched.
         spool.refuse_newer_format()?;
+        file::private_directory(&spool.root)?;
         for part in ["tmp", "new", "open", "dead"] {
             file::private_directory(&spool.root.join(part))?;
         }
         spool.mark_format();
         Ok(spool)
+    }
+
+    /// One that is not ours to make or change: only to be looked at.
+    pub(crate) fn of_others(root: PathBuf) -> Self {
+        Self { root }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -110,10 +117,6 @@ impl Spool {
 
     pub(crate) fn open_path(&self, key: Uuid) -> PathBuf {
         self.root.join("open").join(format!("{key}.json"))
-    }
-
-    pub(crate) fn dead_path(&self, key: Uuid, kind: Kind) -> PathBuf {
-        self.root.join("dead").join(kind.file_name(key))
     }
 
     /// Accepts an event: durable when this returns. `false` when the session has that event already.
@@ -168,6 +171,17 @@ impl Spool {
         file::write_durably(&self.tmp(), path, &line(value)?, replace, part)
     }
 
+    /// Writes what an event takes, forces it to disk and removes it. Only that tells: a file system that went
+    /// read-only after an error of the disk, a quota, and root's reserve look well to whoever asks for less.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        /// The block of every common file system.
+        const BYTES: usize = 4096;
+        let path = self.tmp();
+        let written = file::write_new(&path, &[b' '; BYTES], Part::Probe);
+        let removed = file::remove(&path, Part::Probe);
+        written.and(removed)
+    }
+
     /// A name to write to before a file gets its own.
     fn tmp(&self) -> PathBuf {
         self.root.join("tmp").join(Uuid::new_v4().to_string())
@@ -199,10 +213,10 @@ impl Spool {
 
     /// Whether a session of that key was accepted here and may still be ended.
     pub(crate) fn knows(&self, key: Uuid) -> bool {
-        // In this order: the agent writes open/ before it drops the start from new/.
-        self.event_path(key, Kind::Start).exists()
-            || self.open_path(key).exists()
-            || self.dead_path(key, Kind::Start).exists()
+        // In this order: the agent writes open/ before it drops the start from new/. And a letter that is
+        // queued again meanwhile is there afterwards.
+        let start = self.event_path(key, Kind::Start);
+        start.exists() || self.open_path(key).exists() || self.has_letter(key, Kind::Start) || start.exists()
     }
 
     /// Events that wait, in no order. Files that are not ours are left out.
@@ -233,13 +247,6 @@ impl Spool {
             }
         }
         Ok(())
-    }
-
-    /// Names of the dead letters, in no order.
-    pub(crate) fn dead_letters(&self) -> io::Result<Vec<String>> {
-        let mut names = self.names("dead")?;
-        names.retain(|name| Kind::parse(name).is_some());
-        Ok(names)
     }
 
     /// Names in one of the spool's directories that are text, in no order.

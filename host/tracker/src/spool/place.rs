@@ -36,11 +36,27 @@ pub(crate) fn siblings(root: &Path) -> Vec<PathBuf> {
 }
 
 impl Spool {
+    /// Whether it belongs to this machine and pid namespace.
+    pub(crate) fn is_own(&self) -> bool {
+        self.name() == spool_name()
+    }
+
+    /// Whether it belongs to this machine, as far as its name tells.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        let own = spool_name();
+        let machine = |name: &str| name.rsplit_once('-').map(|(machine, _)| machine.to_owned());
+        machine(self.name()) == machine(&own)
+    }
+
+    fn name(&self) -> &str {
+        self.root().file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
     /// Whether nobody lives in the pid namespace that this spool belongs to. `false` where that cannot be
     /// told.
     pub(crate) fn is_of_a_gone_namespace(&self) -> bool {
-        let name = self.root().file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let namespace = name.rsplit_once('-').and_then(|(_, inode)| u64::from_str_radix(inode, 16).ok());
+        let namespace =
+            self.name().rsplit_once('-').and_then(|(_, inode)| u64::from_str_radix(inode, 16).ok());
         namespace.is_some_and(process::is_namespace_gone)
     }
 }

@@ -27,7 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use uuid::Uuid;
 
 use super::session::OpenSession;
-use super::{Item, Moment, Note, Order, Shared, dead, lock};
+use super::{Item, Moment, Note, Order, Shared, again, dead, lock};
 use crate::Target;
 use crate::fault::Part;
 use crate::spool::{Envelope, FORMAT, Fill, Kind, Seen, Spool, is_files_fault, remove, watch_new};
@@ -170,6 +170,9 @@ impl Keeper {
         if let Err(error) = self.shared.spool.set_strangers_aside() {
             tracing::error!(%error, "the spool cannot be read");
         }
+        if let Err(error) = again::finish_interrupted(&self.shared.spool) {
+            tracing::warn!(%error, "dead letters that were being queued again stay what they are");
+        }
         self.shared.keep_house();
     }
 
@@ -304,7 +307,7 @@ impl Keeper {
         if kind == Kind::Start {
             return self.bury(key, kind, "is a start without a target");
         }
-        if self.shared.spool.dead_path(key, Kind::Start).exists() {
+        if self.shared.spool.has_letter(key, Kind::Start) {
             return self.bury(key, kind, "the start of its session is a dead letter");
         }
         if self.shared.spool.event_path(key, Kind::Start).exists() {

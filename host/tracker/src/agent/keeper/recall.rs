@@ -59,17 +59,28 @@ impl Keeper {
     /// An end that was accepted after one was inferred is still to be delivered, however late.
     fn forget_if_old(&self, session: &OpenSession) -> bool {
         let spool = &self.shared.spool;
-        let is_old = session.is_forgettable(now_us()) && !spool.event_path(session.key, Kind::End).exists();
-        if is_old && let Err(error) = session.forget(spool) {
+        let ends = || spool.event_path(session.key, Kind::End).exists();
+        if !session.is_forgettable(now_us()) || ends() {
+            return false;
+        }
+        if let Err(error) = session.forget_but_its_end(spool) {
             tracing::error!(%error, "an ended session could not be forgotten");
         }
-        is_old
+        // A shell may have announced it just then, before it could see that its session is forgotten.
+        if ends()
+            && let Err(error) = session.save(spool)
+        {
+            tracing::error!(%error, key = %session.key, "an end comes too late to be delivered");
+        }
+        !ends()
     }
 
     /// Whether the shell may still be there. A visitor knows nothing of the pids in another namespace:
     /// only a run of the machine that is over is over for them as well, and a namespace that is gone.
     fn may_live(&self, session: &OpenSession, namespace_is_gone: bool) -> bool {
         match self.shared.visiting {
+            // Of another machine, or one that lost its name, not even that can be told.
+            true if !self.shared.spool.is_of_this_machine() => true,
             true => !session.process.is_of_an_earlier_boot() && !namespace_is_gone,
             false => session.process.is_alive(),
         }

@@ -87,3 +87,22 @@ fn a_disk_that_is_full_for_an_hour_loses_nothing_that_was_accepted() {
     });
     world.check_complete(&keys);
 }
+
+#[test]
+fn a_damaged_event_on_a_full_disk_stays_until_its_letter_can_be_written() {
+    let world = World::new();
+    let (torn, stranger) = (world.start(), world.spool.new_dir().join("stranger"));
+    std::fs::write(world.spool.event_path(torn, Kind::Start), "{torn").unwrap();
+    std::fs::write(&stranger, "").unwrap();
+    inject(Some(Plan::failing("*=ENOSPC")));
+    world.play(async || {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(world.spool.event_path(torn, Kind::Start).exists() && stranger.exists());
+        assert_eq!((world.names("dead").len(), world.names("aside").len()), (0, 0));
+        inject(None);
+    });
+    world.drain();
+    assert!(world.reason(torn, Kind::Start).contains("is no event"));
+    assert!(world.spool.raw_path(torn, Kind::Start).exists());
+    assert_eq!((world.names("new").len(), world.names("aside").len()), (0, 2), "with its reason");
+}

@@ -92,5 +92,47 @@ fn a_clock_that_is_set_back_while_events_wait_delays_them_by_minutes_at_most() {
 
 #[test]
 fn a_clock_that_leaps_ahead_while_events_wait_costs_none_of_them() {
-    check_clock_jumps(|now_us| now_us + us(20 * DAY));
+    for days in [20, 40, 400] {
+        check_clock_jumps(|now_us| now_us + us(days * DAY));
+    }
+}
+
+#[test]
+fn what_is_too_old_when_an_agent_begins_is_tried_before_it_is_given_up() {
+    let world = World::new();
+    let keys = world.sessions(3);
+    world.run_at(system_us() + us(40 * DAY), async { world.agent(None).await.unwrap() });
+    world.check_complete(&keys);
+}
+
+#[test]
+fn what_became_too_old_while_the_machine_slept_waits_for_the_network_that_comes_later() {
+    let world = World::new();
+    world.network.set_down("one", true);
+    let keys = world.sessions(3);
+    world.play(async || {
+        sleep(HOUR).await;
+        virtual_time::set(now_us() + us(31 * DAY));
+        sleep(HOUR / 2).await;
+        assert_eq!(world.names("new").len(), 6, "nothing is given up yet");
+        world.network.set_down("one", false);
+    });
+    world.check_complete(&keys);
+}
+
+#[test]
+fn a_clock_that_leaps_ahead_for_half_an_hour_of_an_outage_costs_no_event() {
+    let world = World::new();
+    world.network.set_down("one", true);
+    let keys = world.sessions(3);
+    world.play(async || {
+        sleep(HOUR).await;
+        virtual_time::set(now_us() + us(40 * DAY));
+        sleep(HOUR / 2).await;
+        virtual_time::set(now_us() - us(40 * DAY));
+        sleep(DAY).await;
+        assert_eq!(world.names("new").len(), 6, "nothing is given up");
+        world.network.set_down("one", false);
+    });
+    world.check_complete(&keys);
 }

@@ -1,5 +1,9 @@
 //! What never gets through becomes a dead letter, with its reason and what it takes to try it again.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::super::{Item, OpenSession, dead};
 use super::{ATTENTION_WAIT, Worker};
 use crate::clock::now_us;
@@ -9,11 +13,41 @@ use crate::spool::{Kind, remove};
 /// Longest time an event waits: a server that is away for longer needs a person. Microseconds.
 const AGE_MAX_US: u64 = 30 * 24 * 3600 * 1_000_000;
 
+/// How long the server is tried in vain before what is too old is given up. Whoever slept for a month is
+/// without a network for a while, and a clock that leapt is put right then. The agent's own time.
+const IN_VAIN: Duration = Duration::from_secs(3600);
+
+/// Events that are too old, while the server is tried in vain.
+pub(super) struct Overdue {
+    /// Since when.
+    since: Instant,
+    /// Those accepted before, microseconds since 1970.
+    due_us: u64,
+    /// For long enough.
+    is_certain: bool,
+}
+
 impl Worker {
+    /// An attempt failed. What is too old by now was not too old unseen: it has been tried.
+    pub(super) fn tried_in_vain(&mut self) {
+        let due_us = now_us().saturating_sub(AGE_MAX_US);
+        let oldest = self.waiting.first().map(|item| item.accepted_us).filter(|oldest| *oldest < due_us);
+        self.overdue = match (self.overdue.take(), oldest) {
+            (_, None) => None,
+            (Some(before), Some(oldest)) if oldest < before.due_us => Some(Overdue {
+                since: before.since,
+                // The clock may have been put right meanwhile.
+                due_us: before.due_us.min(due_us),
+                is_certain: before.since.elapsed() >= IN_VAIN,
+            }),
+            (_, Some(_)) => Some(Overdue { since: Instant::now(), due_us, is_certain: false }),
+        };
+    }
+
     /// What has waited for too long becomes a dead letter, the oldest first.
     pub(super) fn expire(&mut self) {
-        let due = now_us().saturating_sub(AGE_MAX_US);
-        while let Some(item) = self.waiting.first().filter(|item| item.accepted_us < due).copied() {
+        let Some(Overdue { due_us, .. }) = self.overdue.take_if(|overdue| overdue.is_certain) else { return };
+        while let Some(item) = self.waiting.first().filter(|item| item.accepted_us < due_us).copied() {
             self.give_up(item, "waited for more than 30 days");
             if self.waiting.first() == Some(&item) {
                 // It could not be buried; what is younger can wait as well.

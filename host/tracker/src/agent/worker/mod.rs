@@ -51,6 +51,8 @@ pub(super) struct Worker {
     leases: Vec<Box<str>>,
     /// Sessions that have to wait, until when, and how often they failed.
     held: HashMap<Uuid, (Instant, u32)>,
+    /// What is too old, while the server is tried in vain.
+    overdue: Option<giving_up::Overdue>,
     /// The server asked for that much time (`Retry-After`): nobody here is entitled to less.
     not_before: Option<Instant>,
     /// The whole target waits until then.
@@ -80,6 +82,7 @@ impl Worker {
             waiting: BTreeSet::new(),
             leases: Vec::new(),
             held: HashMap::new(),
+            overdue: None,
             not_before: None,
             paused_until: None,
             failures: 0,
@@ -206,6 +209,7 @@ impl Worker {
         if self.status.needs_attention.is_some() {
             // It answers, so the breaker has nothing to say; but there is nothing to deliver to.
             self.gate.report(permit, Ok(()));
+            self.tried_in_vain();
             self.disconnect().await;
             self.pause(ATTENTION_WAIT);
             return;

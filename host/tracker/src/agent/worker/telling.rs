@@ -31,6 +31,10 @@ impl Worker {
         let counted = counting.target(&self.target);
         counted.attempted(outcome, now_ms());
         self.status.unreachable_since_ms = counted.down_since_ms;
+        drop(counting);
+        if !matches!(outcome, Outcome::Delivered | Outcome::Refused) {
+            self.tried_in_vain();
+        }
     }
 
     /// The server answered, though nothing was delivered: what it last failed in is over, unless an event
