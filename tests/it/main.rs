@@ -9,6 +9,7 @@
 mod address_space;
 mod agent;
 mod bad_options;
+mod blame;
 mod breakers;
 mod clients;
 mod crash_points;

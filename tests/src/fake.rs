@@ -34,6 +34,8 @@ pub enum Answer {
     Garbled,
     /// `structuredContent` as given.
     Content(Value),
+    /// An error of JSON-RPC with this code.
+    RpcError(i32),
     /// The answer is stored on the server's side but the connection breaks before it is heard.
     HeardThenCut,
 }
@@ -53,9 +55,20 @@ pub struct Call {
 struct Script {
     /// Answers to the next calls of tracking tools; [`Answer::Good`] when it is empty.
     next: VecDeque<Answer>,
+    /// Answers to calls of tracking tools whose arguments hold this text.
+    those: Vec<(String, Answer)>,
     calls: Vec<Call>,
     tools: Vec<String>,
     sessions: u64,
+}
+
+impl Script {
+    fn answer_to(&mut self, tool: &str, arguments: &Value) -> Answer {
+        let arguments = arguments.to_string();
+        let mut those = self.those.iter().filter(|_| tool.starts_with("track_session"));
+        let answer = those.find(|(text, _)| arguments.contains(text)).map(|(_, answer)| answer.clone());
+        answer.or_else(|| self.next.pop_front()).unwrap_or(Answer::Good)
+    }
 }
 
 /// The fake. Ends when dropped.
@@ -117,6 +130,17 @@ impl FakeSessionBuddy {
     /// Decides how the next calls of tools are answered.
     pub fn answer_next(&self, answers: impl IntoIterator<Item = Answer>) {
         self.script.lock().unwrap().next.extend(answers);
+    }
+
+    /// Decides how every call of a tracking tool is answered whose arguments hold this text.
+    pub fn answer_those_with(&self, text: &str, answer: Answer) {
+        self.script.lock().unwrap().those.push((text.to_owned(), answer));
+    }
+
+    /// Answers well again.
+    pub fn answer_well(&self) {
+        let mut script = self.script.lock().unwrap();
+        (script.next, script.those) = (VecDeque::new(), Vec::new());
     }
 
     /// Calls of tools so far, in the order they came.
@@ -214,7 +238,7 @@ fn answer_call(id: &Value, params: &Value, script: &Mutex<Script>) -> Option<Str
     let tool = params["name"].as_str().unwrap_or_default().to_owned();
     let (answer, number) = {
         let mut script = script.lock().unwrap();
-        let answer = script.next.pop_front().unwrap_or(Answer::Good);
+        let answer = script.answer_to(&tool, &params["arguments"]);
         let (tool, arguments) = (tool.clone(), params["arguments"].clone());
         script.calls.push(Call { tool, arguments, answer: answer.clone() });
         script.sessions += 1;
@@ -231,6 +255,10 @@ fn answer_call(id: &Value, params: &Value, script: &Mutex<Script>) -> Option<Str
         }
         Answer::Http(status, headers) => http(status, headers, ""),
         Answer::Garbled => http(200, &[], "<html>this is a proxy's login page</html>"),
+        Answer::RpcError(code) => {
+            let error = json!({"code": code, "message": "it cannot be done"});
+            http(200, &[], &json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string())
+        }
         Answer::HeardThenCut => None,
     }
 }

@@ -210,7 +210,7 @@ impl SessionBuddy {
     /// [`CallError`]. A server without the tool counts as `unreachable`: there is nobody here who
     /// could take the event, and that is not the event's fault. See [`Offers::tracks`].
     pub async fn track_start(&self, wire: &str) -> Result<String, CallError> {
-        answer::session_started(&self.call(TRACK_START, arguments(wire)?).await?)
+        answer::session_started(&self.call(TRACK_START, arguments(wire)?).await?, wire)
     }
 
     /// `track_session_end`.
@@ -218,7 +218,7 @@ impl SessionBuddy {
     /// # Errors
     /// As [`SessionBuddy::track_start`]; `refused` when the server does not know the session.
     pub async fn track_end(&self, wire: &str) -> Result<(), CallError> {
-        answer::session_ended(&self.call(TRACK_END, arguments(wire)?).await?)
+        answer::session_ended(&self.call(TRACK_END, arguments(wire)?).await?, wire)
     }
 
     /// Whether leases can be renewed with a server that has these tools.

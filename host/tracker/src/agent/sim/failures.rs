@@ -82,11 +82,8 @@ fn arguments_that_break_the_schema_are_final() {
 #[test]
 fn an_event_that_never_gets_through_is_given_up_and_holds_up_nobody() {
     let world = World::new();
-    let poisoned = world.start();
-    world.buddy.answer_always(Some(Answer::ToolError("KeyError: 'x'")));
-    world.drain();
-    world.buddy.answer_always(None);
-    world.end(poisoned);
+    let poisoned = world.sessions(1)[0];
+    world.buddy.answer_session(poisoned, Answer::ToolError("KeyError: 'x'"));
     let others = world.sessions(2);
     world.drain();
     assert!(world.reason(poisoned, Kind::Start).contains("given up after 10 attempts"));

@@ -3,6 +3,7 @@
 //! moment, and a seed says what the network does.
 
 mod activity;
+mod blame;
 mod disk;
 mod failures;
 mod lost_ends;

@@ -32,6 +32,8 @@ pub(super) enum Answer {
     Late(u64),
     /// Half of a good answer, then the end of the connection.
     HalfAndHangUp,
+    /// The end of the connection. The event is not stored.
+    Dies,
 }
 
 /// What to do with a request.
@@ -46,6 +48,8 @@ pub(super) enum Reply {
 struct State {
     next: VecDeque<Answer>,
     always: Option<Answer>,
+    /// How calls are answered whose arguments hold this text.
+    those: Vec<(String, Answer)>,
     tools: Option<Vec<&'static str>>,
     /// Calls of tools: name and arguments, whatever was answered.
     calls: Vec<(String, Value)>,
@@ -72,6 +76,11 @@ impl Buddy {
     /// How every call of a tracking tool is answered from now on.
     pub(super) fn answer_always(&self, answer: Option<Answer>) {
         self.state().always = answer;
+    }
+
+    /// How every call of a tracking tool is answered that names this session's key.
+    pub(super) fn answer_session(&self, key: Uuid, answer: Answer) {
+        self.state().those.push((key.to_string(), answer));
     }
 
     /// Offers these tools only.
@@ -139,7 +148,7 @@ impl Buddy {
         state.calls.push((tool.clone(), arguments.clone()));
         let answer = match tool.as_str() {
             "health_check" => Answer::Good,
-            _ => state.next.pop_front().or_else(|| state.always.clone()).unwrap_or(Answer::Good),
+            _ => state.answer_to(&arguments),
         };
         let frame =
             |id: &Value, body: &Value| json!({"jsonrpc": "2.0", "id": id, "result": body}).to_string();
@@ -159,6 +168,7 @@ impl Buddy {
                 Reply::Nothing
             }
             Answer::Silence => Reply::Nothing,
+            Answer::Dies => Reply::HangUp(String::new()),
             Answer::Raw(bytes) => Reply::Line(bytes.to_owned(), 0),
             Answer::StatusError(words) => {
                 let content = json!({"session_id": null, "status": "error", "error": words});
@@ -181,6 +191,13 @@ impl Buddy {
 }
 
 impl State {
+    fn answer_to(&mut self, arguments: &Value) -> Answer {
+        let text = arguments.to_string();
+        let of_these =
+            self.those.iter().find(|(part, _)| text.contains(part)).map(|(_, answer)| answer.clone());
+        of_these.or_else(|| self.next.pop_front()).or_else(|| self.always.clone()).unwrap_or(Answer::Good)
+    }
+
     /// Stores an event once, and gives the structured answer.
     fn store(&mut self, tool: &str, arguments: &Value) -> Value {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

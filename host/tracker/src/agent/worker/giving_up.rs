@@ -69,12 +69,12 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::error!(%error, "a dead letter could not be kept; it stays in the queue");
-                    return self.hold(item.key, ATTENTION_WAIT);
+                    return self.suspects.hold(item, ATTENTION_WAIT);
                 }
             }
         }
         self.remember_no_more_than_needed(item);
-        self.held.remove(&item.key);
+        self.suspects.remove(item.key);
         let gone: Vec<Item> = self
             .waiting
             .iter()

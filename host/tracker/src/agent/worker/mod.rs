@@ -1,34 +1,37 @@
 //! Delivers to one target: in the order the events were accepted, one call at a time. What a single
-//! session cannot get through does not hold up the others; what the target refuses is a dead letter.
+//! session cannot get through steps behind the others; what the target refuses is a dead letter.
 //!
 //! | part | what it does |
 //! |------|--------------|
+//! | `judging` | what follows from an attempt |
+//! | `suspects` | whose fault it is when an event does not get through |
 //! | `giving_up` | what never gets through becomes a dead letter |
 //! | `leases` | tells the server which sessions live |
 //! | `telling` | what is counted and shown of the target |
 
 mod giving_up;
+mod judging;
 mod leases;
+mod suspects;
 mod telling;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use shelltrack_sandbox::types::Outcome;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::delivery::{Delivery, Tried, Verdict};
+use super::delivery::Delivery;
 use super::gate::{Gate, Permit};
 use super::{Item, Order, Shared};
-use crate::clock::{now_ms, now_us};
-use crate::metrics::outcome_name;
+use crate::clock::now_ms;
 use crate::session_buddy::{CallError, SessionBuddy};
 use crate::status::TargetStatus;
 use crate::{Target, Tuning, orders};
+use suspects::Suspects;
 
 /// How long a target is left alone that refuses us or lacks the tools: a person has to act.
 const ATTENTION_WAIT: Duration = Duration::from_secs(30);
@@ -49,10 +52,12 @@ pub(super) struct Worker {
     waiting: BTreeSet<Item>,
     /// The server's ids of sessions whose lease is due.
     leases: Vec<Box<str>>,
-    /// Sessions that have to wait, until when, and how often they failed.
-    held: HashMap<Uuid, (Instant, u32)>,
     /// What is too old, while the server is tried in vain.
     overdue: Option<giving_up::Overdue>,
+    /// Sessions whose next event did not get through.
+    suspects: Suspects,
+    /// Something got through at the last attempt: one of them may have its turn.
+    got_through: bool,
     /// The server asked for that much time (`Retry-After`): nobody here is entitled to less.
     not_before: Option<Instant>,
     /// The whole target waits until then.
@@ -81,8 +86,9 @@ impl Worker {
             incoming,
             waiting: BTreeSet::new(),
             leases: Vec::new(),
-            held: HashMap::new(),
             overdue: None,
+            suspects: Suspects::default(),
+            got_through: false,
             not_before: None,
             paused_until: None,
             failures: 0,
@@ -154,25 +160,20 @@ impl Worker {
         self.gate.reset();
         self.paused_until = None;
         self.failures = 0;
-        let now = Instant::now();
-        self.held.values_mut().for_each(|(until, _)| *until = now);
+        self.suspects.hurry();
     }
 
-    /// The next event that may go out, or until when there is none.
+    /// The next event that may go out, or until when there is none. One that failed already comes when
+    /// another one just got through, or when there is no other: so it costs each of them its turn at most,
+    /// and is not passed over for ever where new ones come all the time.
     fn next(&self) -> Result<Item, Option<Instant>> {
         let now = Instant::now();
         if let Some(until) = self.paused_until.filter(|until| *until > now && !self.waiting.is_empty()) {
             return Err(Some(until));
         }
-        match self.waiting.iter().find(|item| self.is_free(item, now)) {
-            Some(item) => Ok(*item),
-            None if self.waiting.is_empty() => Err(None),
-            None => Err(self.held.values().map(|(until, _)| *until).filter(|until| *until > now).min()),
-        }
-    }
-
-    fn is_free(&self, item: &Item, now: Instant) -> bool {
-        self.held.get(&item.key).is_none_or(|(until, _)| *until <= now)
+        let first = self.waiting.iter().find(|item| !self.suspects.contains(item.key)).copied();
+        let suspect = self.suspects.due(now).filter(|_| self.got_through || first.is_none());
+        suspect.or(first).ok_or_else(|| self.suspects.next_due(now))
     }
 
     /// Waits for an event or for `until`. `false` when there will be no more events.
@@ -191,6 +192,7 @@ impl Worker {
     }
 
     async fn attempt(&mut self, item: Item) {
+        self.got_through = false;
         let permit = match self.gate.ask() {
             Ok(permit) => permit,
             Err(retry_at_ms) => {
@@ -202,6 +204,9 @@ impl Worker {
                 return;
             }
         };
+        if self.is_proven && self.suspects.is_to_go_first(item.key) {
+            self.disconnect().await;
+        }
         if let Err(error) = self.ready(permit).await {
             self.target_failed(permit, &error).await;
             return;
@@ -222,46 +227,21 @@ impl Worker {
 
     /// What goes out together with this event: it alone, unless the server is one that knows events again and
     /// took something over this very connection. Then answers that are lost do no harm, and a long queue is
-    /// not to wait for a disk once an event; nor is a session whose end waits too to be noted in between.
+    /// not to wait for a disk once an event; nor is a session whose end waits too to be noted in between. Who
+    /// failed already goes alone: others would fail with it.
     fn together(&self, first: Item) -> Vec<Vec<Item>> {
         let knows_again =
             |connection: &SessionBuddy| connection.offers().knows_events_again() && self.is_proven;
-        if !self.connection.as_ref().is_some_and(knows_again) {
+        if self.suspects.contains(first.key) || !self.connection.as_ref().is_some_and(knows_again) {
             return vec![vec![first]];
         }
-        let now = Instant::now();
         let mut sessions: BTreeMap<Uuid, Vec<Item>> = BTreeMap::new();
-        for item in self.waiting.iter().filter(|item| self.is_free(item, now)) {
+        for item in self.waiting.iter().filter(|item| !self.suspects.contains(item.key)) {
             if sessions.contains_key(&item.key) || sessions.len() < SESSIONS_AT_ONCE {
                 sessions.entry(item.key).or_default().push(*item);
             }
         }
         sessions.into_values().collect()
-    }
-
-    /// Draws the consequences.
-    async fn judge(&mut self, permit: Permit, tried: Vec<Tried>) {
-        let mut of_target = None;
-        for (item, verdict) in tried {
-            match verdict {
-                Ok(Verdict::Done) => self.delivered(permit, item),
-                Ok(Verdict::Dead(reason)) => {
-                    self.gate.report(permit, Ok(()));
-                    self.attempted(Outcome::Refused);
-                    self.give_up(item, &reason);
-                }
-                Ok(Verdict::Again(error)) if is_of_target(&error) => of_target = of_target.or(Some(error)),
-                Ok(Verdict::Again(error)) => self.event_failed(permit, item, &error).await,
-                Err(error) => {
-                    tracing::error!(%error, "the spool cannot be used");
-                    self.gate.report(permit, Ok(()));
-                    self.hold(item.key, ATTENTION_WAIT);
-                }
-            }
-        }
-        if let Some(error) = of_target {
-            self.target_failed(permit, &error).await;
-        }
     }
 
     /// A connection that works and offers what we need.
@@ -287,70 +267,9 @@ impl Worker {
         Ok(())
     }
 
-    fn delivered(&mut self, permit: Permit, item: Item) {
-        self.gate.report(permit, Ok(()));
-        self.is_proven = true;
-        self.failures = 0;
-        self.held.remove(&item.key);
-        self.status.last_error = None;
-        self.status.retry_at_ms = None;
-        self.status.last_delivery_ms = Some(now_ms());
-        self.attempted(Outcome::Delivered);
-        let mut counting = self.shared.counting.borrow_mut();
-        let counted = counting.target(&self.target);
-        counted.delivered += 1;
-        counted.delivery.observe_us(now_us().saturating_sub(item.accepted_us));
-        drop(counting);
-        self.finish(item);
-        self.publish(false);
-    }
-
-    /// The target as a whole did not answer.
-    async fn target_failed(&mut self, permit: Permit, error: &CallError) {
-        self.gate.report(permit, Err(error));
-        self.attempted(error.outcome);
-        self.disconnect().await;
-        self.not_before = error.retry_after_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
-        let wait = match error.outcome {
-            Outcome::Unauthorized => {
-                self.status.needs_attention = Some(self.cleaned(error));
-                ATTENTION_WAIT
-            }
-            _ => Duration::from_millis(self.gate.backoff_ms(self.failures, error.retry_after_ms)),
-        };
-        self.failures = self.failures.saturating_add(1);
-        let told = self.cleaned(error);
-        tracing::warn!(target_server = %self.target, error = told, outcome = outcome_name(error.outcome), "not reached");
-        self.status.last_error = Some(told);
-        self.pause(wait);
-    }
-
-    /// The target answers, and this event did not get through.
-    async fn event_failed(&mut self, permit: Permit, item: Item, error: &CallError) {
-        self.gate.report(permit, Err(error));
-        self.attempted(error.outcome);
-        let attempts = self.held.get(&item.key).map_or(0, |(_, attempts)| *attempts) + 1;
-        self.status.last_error = Some(self.cleaned(error));
-        if attempts >= self.tuning.attempts_max {
-            self.give_up(item, &format!("given up after {attempts} attempts: {}", error.message));
-        } else {
-            let wait = self.gate.backoff_ms(attempts - 1, error.retry_after_ms);
-            self.not_before = error.retry_after_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
-            self.held.insert(item.key, (Instant::now() + Duration::from_millis(wait), attempts));
-        }
-        // After a timeout or garbage nobody knows what the next bytes belong to.
-        self.disconnect().await;
-        self.publish(true);
-    }
-
     fn finish(&mut self, item: Item) {
         self.waiting.remove(&item);
         self.shared.finished(item.key, item.kind);
-    }
-
-    fn hold(&mut self, key: Uuid, wait: Duration) {
-        let attempts = self.held.get(&key).map_or(0, |(_, attempts)| *attempts);
-        self.held.insert(key, (Instant::now() + wait, attempts));
     }
 
     fn pause(&mut self, wait: Duration) {
@@ -366,9 +285,4 @@ impl Worker {
             connection.close().await;
         }
     }
-}
-
-/// Whether the target did not answer as such, rather than to one event.
-fn is_of_target(error: &CallError) -> bool {
-    matches!(error.outcome, Outcome::Unreachable | Outcome::Unauthorized | Outcome::Overloaded)
 }

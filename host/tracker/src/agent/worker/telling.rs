@@ -41,7 +41,7 @@ impl Worker {
     /// still waits because of it.
     pub(super) fn answered(&mut self) {
         (self.timeouts, self.failures) = (0, 0);
-        if self.held.is_empty() {
+        if self.suspects.is_empty() {
             self.status.last_error = None;
             self.status.retry_at_ms = None;
         }
