@@ -147,3 +147,12 @@ fn a_putty_key_without_its_private_part_is_ordinary_text() {
     let whole = format!("{public}Private-Lines: 3\n{}\nPrivate-MAC: 5f00\n", BODY.join("\n"));
     check_hidden(&format!("{whole}after it\n"), "PuTTY-User-Key-File-3: ssh-rsa ", "[redacted]\nafter it\n");
 }
+
+#[test]
+fn a_key_into_which_somebody_else_wrote_is_hidden_to_its_end() {
+    let [first, second, third] = BODY;
+    let torn = format!("a\n{BEGIN}\n{first}\n12:00 job 7 done!\n{second}\n{third}\n{END}\nb\n");
+    check_hidden(&torn, "a\n", "\nb\n");
+    let without_end = format!("a\n{BEGIN}\n{first}\n{second}\n{third}\nls -l /srv\nexit 0, at once\n");
+    check_hidden(&without_end, "a\n", "\nls -l /srv\nexit 0, at once\n");
+}

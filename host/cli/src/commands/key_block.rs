@@ -22,8 +22,9 @@ static PUTTY_FIELDS: [&str; 9] = [
     "Argon2-Parallelism",
     "Argon2-Salt",
 ];
-/// Empty lines in a row that a key may have; a few, as where its text was pasted.
-const BLANKS_MAX: usize = 8;
+/// Lines in a row that a key may have in its middle: empty ones where its text was pasted, those of somebody else
+/// where several write into one log.
+const PENDING_MAX: usize = 8;
 const PUTTY_BEGIN: &str = "PuTTY-User-Key-File-";
 
 /// A BEGIN marker that no END follows in its line.
@@ -61,8 +62,8 @@ fn is_end(line: &str) -> bool {
 pub(crate) enum Place {
     /// Part of it.
     Inside,
-    /// Empty: part of it when more of it follows.
-    Blank,
+    /// Empty, or of somebody else: part of it when more of it follows.
+    Pending,
     /// Its last line.
     End,
     /// No part of it.
@@ -80,8 +81,9 @@ pub(crate) struct Block {
     has_body: bool,
     /// Whether enough has been seen to be sure that it is a key.
     is_key: bool,
-    /// Empty lines just before.
-    blanks: usize,
+    /// Pending lines just before, and whether one of them is not empty.
+    pending: usize,
+    is_interrupted: bool,
     /// The next line goes on with a header (RFC 4716, 3.3).
     goes_on: bool,
 }
@@ -114,7 +116,8 @@ impl Block {
             is_putty,
             has_body: false,
             is_key: false,
-            blanks: 0,
+            pending: 0,
+            is_interrupted: false,
             goes_on: false,
         }
     }
@@ -136,8 +139,14 @@ impl Block {
 
     /// What the next line is.
     pub(crate) fn place(&mut self, line: &str) -> Place {
-        let place = self.judged(line);
-        self.blanks = if place == Place::Blank { self.blanks + 1 } else { 0 };
+        let mut place = self.judged(line);
+        let is_weak = place == Place::Inside && self.is_interrupted && !is_strong(line.trim());
+        if self.is_key && (place == Place::Outside || is_weak) && self.pending < PENDING_MAX {
+            self.is_interrupted = true;
+            place = Place::Pending;
+        }
+        self.pending = if place == Place::Pending { self.pending + 1 } else { 0 };
+        self.is_interrupted &= place == Place::Pending;
         self.has_body |= place == Place::Inside;
         place
     }
@@ -145,7 +154,7 @@ impl Block {
     fn judged(&mut self, line: &str) -> Place {
         let line = line.trim_end();
         if line.is_empty() {
-            return if self.blanks < BLANKS_MAX { Place::Blank } else { Place::Outside };
+            return if self.pending < PENDING_MAX { Place::Pending } else { Place::Outside };
         }
         let ends = if self.is_putty {
             line.contains("Private-MAC:") || line.contains("Private-Hash:")

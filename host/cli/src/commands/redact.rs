@@ -119,8 +119,8 @@ struct Open {
     bytes: usize,
     /// More than can be cleaned at once: then the key is marked as a whole.
     is_too_large: bool,
-    /// Empty lines behind them.
-    blanks: Vec<Line>,
+    /// Lines behind them that are part of it if more of it follows.
+    pending: Vec<Line>,
 }
 
 impl Open {
@@ -132,18 +132,18 @@ impl Open {
             lines: Vec::new(),
             bytes: 0,
             is_too_large: false,
-            blanks: Vec::new(),
+            pending: Vec::new(),
         };
         open.add(first);
         open
     }
 
     fn push(&mut self, line: Line, place: Place) {
-        if place == Place::Blank {
-            self.blanks.push(line);
+        if place == Place::Pending {
+            self.pending.push(line);
             return;
         }
-        let before = std::mem::take(&mut self.blanks);
+        let before = std::mem::take(&mut self.pending);
         before.into_iter().chain([line]).for_each(|line| self.add(line));
     }
 
@@ -256,7 +256,7 @@ impl Redactor<'_> {
     /// Shows the lines of the key that has begun as one; those of a mere mention as they are.
     fn leave(&mut self, open: &Open) -> Result<(), Failure> {
         if !open.block.is_key() {
-            return open.lines.iter().chain(&open.blanks).try_for_each(|line| self.show(line));
+            return open.lines.iter().chain(&open.pending).try_for_each(|line| self.show(line));
         }
         let texts: Vec<_> = open.lines.iter().map(|line| line.text.as_str()).collect();
         let text = texts.join("\n");
@@ -265,7 +265,7 @@ impl Redactor<'_> {
             false => (indent(&text), self.clean(open.first, &text)?),
         };
         self.writer.show(open.first, indent, &clean)?;
-        open.blanks.iter().try_for_each(|line| self.show(line))
+        open.pending.iter().try_for_each(|line| self.show(line))
     }
 
     fn show(&mut self, line: &Line) -> Result<(), Failure> {

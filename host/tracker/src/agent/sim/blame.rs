@@ -192,7 +192,7 @@ fn a_flush_while_every_call_kills_the_server_gives_nothing_up() {
 }
 
 #[test]
-fn a_flush_while_every_answer_is_garbage_or_late_gives_nothing_up() {
+fn a_flush_while_tools_fail_or_the_store_is_full_gives_nothing_up() {
     check_outage_costs_nothing(Answer::ToolError("Error calling tool: database is locked"), 3);
     check_outage_costs_nothing(Answer::StoreError, 3);
 }
