@@ -141,7 +141,9 @@ impl Block {
     pub(crate) fn place(&mut self, line: &str) -> Place {
         let mut place = self.judged(line);
         let is_weak = place == Place::Inside && self.is_interrupted && !is_strong(line.trim());
-        if self.is_key && (place == Place::Outside || is_weak) && self.pending < PENDING_MAX {
+        // Where another key begins, this one was cut off.
+        let is_foreign = (place == Place::Outside || is_weak) && Marker::last_of(line).is_none();
+        if self.is_key && is_foreign && self.pending < PENDING_MAX {
             self.is_interrupted = true;
             place = Place::Pending;
         }
