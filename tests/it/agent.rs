@@ -20,12 +20,6 @@ fn agent_of(home: &Home) -> u32 {
     wait_until("an agent is there", BOUND, || home.status()["agent_pid"].as_u64()).try_into().unwrap()
 }
 
-/// Agents that run in this home.
-fn agents(home: &Home) -> Vec<u32> {
-    let agents = home.processes().into_iter().filter(|process| process.command.contains("--detached"));
-    agents.map(|process| process.pid).collect()
-}
-
 #[test]
 fn of_many_agents_that_start_at_once_one_stays() {
     let home = Home::new();
@@ -33,7 +27,7 @@ fn of_many_agents_that_start_at_once_one_stays() {
     // The spool is made, and its agent killed: all of them find it free.
     let key = shell.start(&home);
     home.flush();
-    end(&home, agent_of(&home));
+    home.end_agents(Signal::KILL);
     let spool = home.spool();
     let count = std::env::var("SHELLTRACK_AGENTS").map_or(AGENTS, |count| count.parse().unwrap());
     let start = |_| {
@@ -45,20 +39,14 @@ fn of_many_agents_that_start_at_once_one_stays() {
         let ended = wait_until("the first stage ends", BOUND, || process.try_wait().unwrap());
         assert!(ended.success());
     }
-    wait_until("one agent is left", BOUND, || (agents(&home).len() == 1).then_some(()));
-    assert_eq!(agents(&home), [agent_of(&home)]);
+    wait_until("one agent is left", BOUND, || (home.agents().len() == 1).then_some(()));
+    assert_eq!(home.agents()[0].pid, agent_of(&home));
     home.shelltrack(&["end", &key, "--exit-status", "0"]).expect(0);
     home.flush();
     home.sessions()[0].check_ended(0);
 }
 
 #[track_caller]
-fn end(home: &Home, pid: u32) {
-    let process = home.processes().into_iter().find(|process| process.pid == pid).unwrap();
-    signal_stranger(&process, Signal::KILL);
-    wait_until("the agent is gone", BOUND, || (!agents(home).contains(&pid)).then_some(()));
-}
-
 #[test]
 fn shells_that_come_while_agents_end_are_all_recorded() {
     let home = Home::new();
@@ -117,7 +105,7 @@ fn an_agent_outlives_a_hang_up_and_ends_when_nothing_is_left_to_do() {
     home.flush();
     home.sessions()[0].check_ended(2);
     // It delivered, so it outlived the hang-up; and with no session left it goes by itself.
-    wait_until("the agent ends", BOUND, || agents(&home).is_empty().then_some(()));
+    wait_until("the agent ends", BOUND, || home.agents().is_empty().then_some(()));
     assert!(!home.spool().join("agent.json").exists());
 }
 
@@ -155,17 +143,17 @@ fn a_newer_program_takes_over_from_an_older_agent_and_never_the_other_way_round(
     assert_eq!(program_of(agent_of(&home)), Some(old.clone()));
     start_with(&home, &new, &shell);
     wait_until("the newer one takes over", BOUND, || {
-        (program_of(agent_of(&home)).as_ref() == Some(&new) && agents(&home).len() == 1).then_some(())
+        (program_of(agent_of(&home)).as_ref() == Some(&new) && home.agents().len() == 1).then_some(())
     });
     let agent = agent_of(&home);
     start_with(&home, &old, &shell);
     home.flush();
     // The older program asks for the place with an agent of its own, which goes when it is refused.
     let left = wait_until("the older agent goes", BOUND, || {
-        let agents = agents(&home);
-        (agents.len() == 1).then_some(agents)
+        let agents = home.agents();
+        (agents.len() == 1).then(|| agents[0].pid)
     });
-    assert_eq!(left, [agent], "the older one leaves it in peace");
+    assert_eq!(left, agent, "the older one leaves it in peace");
     assert_eq!(home.list(&["--active"]).len(), 3);
 }
 
@@ -178,7 +166,9 @@ fn an_agent_whose_spool_is_removed_leaves_the_new_one_to_another() {
     let old = agent_of(&home);
     fs::remove_dir_all(home.spool()).unwrap();
     let key = shell.start(&home);
-    wait_until("the old agent is gone", BOUND, || (!agents(&home).contains(&old)).then_some(()));
+    wait_until("the old agent is gone", BOUND, || {
+        home.agents().iter().all(|agent| agent.pid != old).then_some(())
+    });
     home.flush();
     home.shelltrack(&["end", &key, "--exit-status", "3"]).expect(0);
     home.flush();
@@ -193,7 +183,7 @@ fn home_without_its_agent() -> (Home, Shell) {
     let shell = Shell::open(&home);
     shell.start(&home);
     home.flush();
-    end(&home, agent_of(&home));
+    home.end_agents(Signal::KILL);
     (home, shell)
 }
 
@@ -203,7 +193,7 @@ fn an_agent_that_open_sessions_lack_is_started_by_whoever_looks() {
         let (home, _shell) = home_without_its_agent();
         let looked = home.shelltrack(looks).expect(0);
         wait_until(&format!("an agent is there after {looks:?}"), BOUND, || {
-            (agents(&home).len() == 1).then_some(())
+            (home.agents().len() == 1).then_some(())
         });
         if looks == ["status"] {
             assert!(looked.stdout.contains("was not running; one is being started"), "{looked:?}");
@@ -218,7 +208,7 @@ fn an_agent_that_nothing_needs_is_not_started_by_looking() {
     assert!(told.contains("not running; there is nothing to do"), "{told}");
     home.shelltrack(&["list-sessions"]).expect(0);
     home.shelltrack(&["flush"]).expect(0);
-    assert_eq!(agents(&home), Vec::<u32>::new());
+    assert_eq!(home.agents(), []);
 }
 
 #[test]
@@ -230,8 +220,8 @@ fn the_supervisor_of_an_idle_shell_replaces_an_agent_that_was_killed() {
     let run = Running::start(command.stdin(Stdio::null()));
     wait_until("its start is delivered", BOUND, || (home.sessions().len() == 1).then_some(()));
     home.flush();
-    end(&home, agent_of(&home));
-    wait_until("another agent is there", LOOKED_WITHIN, || (agents(&home).len() == 1).then_some(()));
+    home.end_agents(Signal::KILL);
+    wait_until("another agent is there", LOOKED_WITHIN, || (home.agents().len() == 1).then_some(()));
     run.signal(Signal::TERM);
     let ended = run.finish(BOUND);
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""), "nothing of it is told");

@@ -22,12 +22,6 @@ fn wait_until_over(home: &Home) -> Record {
     })
 }
 
-fn end_agents(home: &Home, signal: Signal) {
-    let agents = || home.processes().into_iter().filter(|process| process.command.contains("--detached"));
-    agents().for_each(|agent| signal_stranger(&agent, signal));
-    wait_until("the agent is gone", BOUND, || agents().next().is_none().then_some(()));
-}
-
 #[test]
 fn a_killed_wrapper_ends_nothing_while_its_command_lives() {
     let home = Home::new();
@@ -52,7 +46,7 @@ fn a_shell_that_is_killed_while_no_agent_runs_is_ended_by_the_next_one() {
     let mut shell = Shell::open(&home);
     shell.start(&home);
     home.flush();
-    end_agents(&home, Signal::KILL);
+    home.end_agents(Signal::KILL);
     shell.kill();
     home.run(&["true"]).expect(0);
     let crashed = wait_until("the session is over", BOUND, || {
@@ -109,7 +103,7 @@ fn after_a_reboot_open_sessions_are_lost_and_say_so() {
     let shell = Shell::open(&home);
     shell.start(&home);
     home.flush();
-    end_agents(&home, Signal::KILL);
+    home.end_agents(Signal::KILL);
     assert_eq!(reboot(&home).text("exit_reason"), "rebooted");
 }
 
@@ -121,7 +115,7 @@ fn a_session_that_a_shutdown_ended_lasted_until_then() {
     home.flush();
     // So that it lasts for some time.
     std::thread::sleep(Duration::from_secs(1));
-    end_agents(&home, Signal::TERM);
+    home.end_agents(Signal::TERM);
     let lost = reboot(&home);
     assert_eq!(lost.text("exit_reason"), "rebooted");
     assert!(lost.duration_seconds() >= 1.0, "{lost:?}");
@@ -133,7 +127,7 @@ fn a_spool_of_another_machine_in_the_same_home_is_not_judged() {
     let mut shell = Shell::open(&home);
     shell.start(&home);
     home.flush();
-    end_agents(&home, Signal::KILL);
+    home.end_agents(Signal::KILL);
     // From now on these sessions are those of another machine: there, the pid may be alive.
     let ours = only_file(&home, "open");
     let spool = ours.parent().unwrap().parent().unwrap();

@@ -70,11 +70,7 @@ impl Story {
     }
 
     fn kill_agents(&self) {
-        for process in self.home.processes() {
-            if process.command.contains("--detached") {
-                signal_stranger(&process, Signal::KILL);
-            }
-        }
+        self.home.agents().iter().for_each(|agent| signal_stranger(agent, Signal::KILL));
     }
 
     fn open_one(&mut self) {

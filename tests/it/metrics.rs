@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
-use shelltrack_tests::process::signal_stranger;
 use shelltrack_tests::{Answer, BOUND, Exposition, FakeSessionBuddy, Home, run_bounded, wait_until};
 
 #[track_caller]
@@ -93,10 +92,8 @@ fn counters_survive_an_agent_that_is_killed() {
     home.shelltrack(&["start", "--pid", &pid]).expect(0);
     home.flush();
     wait_for_deliveries(&home, 1.0);
-    let agents = home.processes();
-    assert_eq!(agents.len(), 1, "{agents:?}");
-    signal_stranger(&agents[0], Signal::KILL);
-    wait_until("the agent is gone", BOUND, || home.processes().is_empty().then_some(()));
+    assert_eq!(home.agents().len(), 1);
+    home.end_agents(Signal::KILL);
     home.run(&["true"]).expect(0);
     home.flush();
     let metrics = wait_for_deliveries(&home, 3.0);

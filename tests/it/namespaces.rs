@@ -3,7 +3,6 @@
 
 use rustix::process::Signal;
 use shelltrack_tests::binary::shelltrack;
-use shelltrack_tests::process::signal_stranger;
 use shelltrack_tests::{BOUND, FakeSessionBuddy, Finished, Home, Record, run_bounded, skip, wait_until};
 
 const WHY_SKIPPED: &str = "no pid namespace can be made here";
@@ -128,7 +127,7 @@ fn what_a_container_without_a_lasting_name_left_is_told_and_delivered_by_order()
     fake.set_down(true);
     home.run(&["true"]).expect(0);
     wait_until("its agent is gone", BOUND, || {
-        home.processes().into_iter().for_each(|process| signal_stranger(&process, Signal::KILL));
+        home.end_agents(Signal::KILL);
         home.processes().is_empty().then_some(())
     });
     // What a container leaves that had another name, and no machine-id.

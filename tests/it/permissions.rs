@@ -5,19 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::process::Signal;
-use shelltrack_tests::process::signal_stranger;
-use shelltrack_tests::{BOUND, FakeSessionBuddy, Home, Shell, skip, wait_until};
+use shelltrack_tests::{BOUND, FakeSessionBuddy, Home, Shell, skip};
 
 const WHY_SKIPPED: &str = "another user may not run the program where it lies";
 
 fn allow(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-}
-
-fn kill_agents(home: &Home) {
-    let agents = || home.processes().into_iter().filter(|process| process.command.contains("--detached"));
-    agents().for_each(|agent| signal_stranger(&agent, Signal::KILL));
-    wait_until("the agent is gone", BOUND, || agents().next().is_none().then_some(()));
 }
 
 /// Shells run on while the embedded database cannot be used, `status` says why, and what was accepted is
@@ -73,7 +66,7 @@ fn files_of_the_spool_that_may_not_be_read_are_put_aside_and_hold_up_nobody() {
     home.flush();
     fake.set_down(true);
     let waits_key = waits.start(&home);
-    kill_agents(&home);
+    home.end_agents(Signal::KILL);
     let spool = home.spool();
     for name in [format!("new/{waits_key}.start.json"), format!("open/{known_key}.json")] {
         allow(&spool.join(name), 0o000);
@@ -108,7 +101,7 @@ fn a_spool_whose_rooms_may_not_be_entered_is_opened_again_by_its_owner() {
     let Some(home) = Home::unprivileged() else { return skip(WHY_SKIPPED) };
     home.run(&["true"]).expect(0);
     home.flush();
-    kill_agents(&home);
+    home.end_agents(Signal::KILL);
     let spool = home.spool();
     for room in ["new", "tmp", "open", "dead"] {
         allow(&spool.join(room), 0o000);

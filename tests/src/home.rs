@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::binary::shelltrack;
-use crate::process::{Finished, Stranger, processes_of, run_bounded, signal_stranger};
+use crate::process::{Finished, Stranger, end_stranger, processes_of, run_bounded, signal_stranger};
 use crate::record::Record;
 use crate::wait::{BOUND, wait_at_most};
 
@@ -200,6 +200,18 @@ impl Home {
     pub fn processes(&self) -> Vec<Stranger> {
         // The last component alone: the path to it may be spelt with and without symbolic links.
         processes_of(self.path().file_name().unwrap())
+    }
+
+    /// The agents among them that started themselves.
+    pub fn agents(&self) -> Vec<Stranger> {
+        let detached = |process: &Stranger| process.command.contains("--detached");
+        self.processes().into_iter().filter(detached).collect()
+    }
+
+    /// Ends the agents by a signal and waits until nothing of them is left.
+    #[track_caller]
+    pub fn end_agents(&self, signal: Signal) {
+        self.agents().iter().for_each(|agent| end_stranger(agent, signal));
     }
 
     /// Every file below this home with its content: to see that something changed nothing.

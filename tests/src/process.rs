@@ -7,8 +7,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+#[cfg(target_os = "linux")]
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{PidfdFlags, pidfd_open},
+};
 
-use crate::wait::wait_at_most;
+use crate::wait::{BOUND, wait_at_most, wait_until};
 
 /// A process that came to its end.
 #[derive(Debug)]
@@ -177,4 +182,32 @@ pub fn signal_stranger(process: &Stranger, signal: Signal) {
     if let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Ends a process that is not our child and waits until nothing of it is left: its command line is gone from
+/// `/proc` before its other threads are, and until then its files are open and its locks held.
+#[track_caller]
+pub fn end_stranger(process: &Stranger, signal: Signal) {
+    let has_ended = watch_stranger(process);
+    signal_stranger(process, signal);
+    wait_until(&format!("{process:?} has ended"), BOUND, || has_ended().then_some(()));
+}
+
+#[cfg(target_os = "linux")]
+fn watch_stranger(process: &Stranger) -> impl Fn() -> bool {
+    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).unwrap();
+    // None when it is gone already.
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok();
+    move || {
+        pidfd.as_ref().is_none_or(|pidfd| {
+            let mut ready = [PollFd::new(pidfd, PollFlags::IN)];
+            poll(&mut ready, Some(&Timespec::default())) == Ok(1)
+        })
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn watch_stranger(process: &Stranger) -> impl Fn() -> bool {
+    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).unwrap();
+    move || rustix::process::test_kill_process(pid).is_err()
 }

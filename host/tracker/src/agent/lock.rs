@@ -62,9 +62,14 @@ impl Presence {
         said.iter().filter_map(|path| read(path)).max_by_key(|presence| presence.seen_ms)
     }
 
+    /// The agent that announced itself and did not withdraw, whether it still lives or not.
+    pub(crate) fn announced(spool: &Spool) -> Option<Self> {
+        read(&path(spool))
+    }
+
     /// The agent that can be relied upon, if there is one.
     pub(crate) fn current(spool: &Spool) -> Option<Self> {
-        read(&path(spool)).filter(|presence| presence.process.is_alive())
+        Self::announced(spool).filter(|presence| presence.process.is_alive())
     }
 
     /// Announces this process as the agent, or that it is still there.
@@ -275,6 +280,7 @@ pub(super) fn try_lock(spool: &Spool, name: &str) -> io::Result<Option<File>> {
 #[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 mod tests {
     use super::*;
+    use crate::agent::is_missing;
 
     #[test]
     fn a_newcomer_leaves_when_an_agent_can_be_relied_upon() {
@@ -308,13 +314,31 @@ mod tests {
         let spool = Spool::open(home.path()).unwrap();
         Presence::announce(&spool, 1, false).unwrap();
         assert!(Presence::current(&spool).is_some());
+        announce_dead(&spool);
+        assert!(Presence::current(&spool).is_none());
+        assert!(acquire(&spool, false).unwrap().is_some());
+    }
+
+    fn announce_dead(spool: &Spool) {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let process = ProcessId::of(child.id());
         child.wait().unwrap();
         let dead = Presence { process, ..agent("0.0.0", 0, false) };
-        spool.replace_json(&path(&spool), &dead, Part::Presence).unwrap();
-        assert!(Presence::current(&spool).is_none());
-        assert!(acquire(&spool, false).unwrap().is_some());
+        spool.replace_json(&path(spool), &dead, Part::Presence).unwrap();
+    }
+
+    /// A process that is killed is a zombie before the last of its threads has let go of its files.
+    #[test]
+    fn an_agent_that_was_killed_is_missing_before_its_lock_is_free() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path()).unwrap();
+        assert!(is_missing(&spool), "there was never one");
+        let _held = acquire(&spool, false).unwrap().unwrap();
+        assert!(!is_missing(&spool), "one that cannot announce itself");
+        Presence::announce(&spool, 1, false).unwrap();
+        assert!(!is_missing(&spool));
+        announce_dead(&spool);
+        assert!(is_missing(&spool));
     }
 
     fn agent(version: &str, build: i64, stays: bool) -> Presence {

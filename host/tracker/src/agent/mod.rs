@@ -256,8 +256,12 @@ pub fn is_wanted(spool: PathBuf) -> Result<bool, Error> {
 }
 
 /// Whether no agent is there, not even one that cannot say so, as on a full disk: a look at one file, or two.
+/// One that was killed is not there, even if the system has not let go of its lock yet: a newcomer waits for that.
 pub(crate) fn is_missing(spool: &Spool) -> bool {
-    Presence::current(spool).is_none() && !is_held(spool)
+    match Presence::announced(spool) {
+        Some(agent) => !agent.process.is_alive(),
+        None => !is_held(spool),
+    }
 }
 
 /// Asks the agent, if one runs, to try every target now: a person waits.
