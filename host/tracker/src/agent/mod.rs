@@ -4,6 +4,7 @@
 //! | part | what it does |
 //! |------|--------------|
 //! | `lock` | exactly one agent, and no event lost between two |
+//! | `presence` | who it is, told to whoever writes an event |
 //! | `keeper` | sees new files and vanished shells, gives the work to the targets' workers |
 //! | `worker` | one target: in order, when to try, what to do after a failure |
 //! | `delivery` | one event over one connection |
@@ -23,6 +24,7 @@ mod gate;
 mod inferred;
 mod keeper;
 mod lock;
+mod presence;
 mod session;
 #[cfg(test)]
 #[allow(
@@ -55,7 +57,8 @@ pub(crate) use again::{PATIENCE_OF_A_PERSON, drop_letter, envelope, finish_inter
 pub(crate) use dead::Letter;
 #[cfg(test)]
 pub(crate) use dead::bury;
-pub(crate) use lock::{Presence, is_held};
+pub(crate) use lock::is_held;
+pub(crate) use presence::Presence;
 pub(crate) use session::OpenSession;
 
 use crate::history::History;
