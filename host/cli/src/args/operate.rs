@@ -53,9 +53,10 @@ Examples:
   shelltrack service launchd > ~/Library/LaunchAgents/io.github.shelltrack.agent.plist";
 
 pub(crate) const AGENT_HELP: &str = "\
-Shells start it themselves and it ends itself; by hand it is only of use to service managers (see \
-`shelltrack service`). With --foreground it logs to stderr, stays when there is nothing to do, ends with \
-SIGTERM, and tells systemd that it is ready and well (sd_notify).";
+Shells start it themselves and it ends itself. By hand it is of use to service managers (see `shelltrack \
+service`), and for a SPOOL of another machine or container that `status` names: what waits in it is delivered, \
+once its own agent is gone, and its sessions are not judged. With --foreground it logs to stderr, stays when \
+there is nothing to do, ends with SIGTERM, and tells systemd that it is ready and well (sd_notify).";
 
 pub(crate) const MAN_HELP: &str = "\
 Examples:
@@ -151,7 +152,7 @@ pub(crate) struct Service {
 
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
-    /// The spool, an absolute path [default: the one of this user and machine]
+    /// The spool, an absolute path [default with --foreground: the one of this user and machine]
     #[arg(required_unless_present = "foreground")]
     pub(crate) spool: Option<PathBuf>,
     /// Stay, and log to stderr
