@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -55,6 +55,37 @@ fn a_shell_that_is_killed_while_no_agent_runs_is_ended_by_the_next_one() {
     assert_eq!(crashed.text("exit_reason"), "vanished");
     // Nobody saw it go: the end is the last time it was known to live, never later than now.
     assert!(crashed.text("start_time") <= crashed.text("end_time"));
+}
+
+#[test]
+fn a_shell_whose_main_thread_is_over_lives_as_long_as_its_others() {
+    let home = Home::new();
+    let main_thread_ends = "import ctypes, threading, time\n\
+        threading.Thread(target=time.sleep, args=(300,)).start()\n\
+        ctypes.CDLL(None).pthread_exit(None)";
+    let mut python = home.command("python3");
+    python.args(["-c", main_thread_ends]).stdin(Stdio::null());
+    let is_here = Command::new("python3").arg("--version").output().is_ok();
+    if !cfg!(target_os = "linux") || !is_here {
+        return skip("there is no python3 to end its main thread, or no /proc to see it");
+    }
+    let shell = Running::start(&mut python);
+    let pid = shell.child.id();
+    // proc_pid_stat(5): a zombie, with threads.
+    let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    wait_until("its main thread is over", BOUND, || stat().contains(") Z ").then_some(()));
+    home.shelltrack(&["start", "--pid", &pid.to_string()]).expect(0);
+    home.flush();
+    std::thread::sleep(VERDICT);
+    assert_eq!(home.sessions()[0].text("state"), "active");
+    // Nor does an agent that finds it open think otherwise.
+    home.end_agents(Signal::KILL);
+    home.shelltrack(&["status"]).expect(0);
+    std::thread::sleep(VERDICT);
+    assert_eq!(home.sessions()[0].text("state"), "active");
+    shell.signal(Signal::KILL);
+    assert_eq!(wait_until_over(&home).text("exit_reason"), "vanished");
+    shell.finish(BOUND);
 }
 
 #[test]

@@ -262,7 +262,7 @@ pub fn is_wanted(spool: PathBuf) -> Result<bool, Error> {
 /// One that was killed is not there, even if the system has not let go of its lock yet: a newcomer waits for that.
 pub(crate) fn is_missing(spool: &Spool) -> bool {
     match Presence::announced(spool) {
-        Some(agent) => !agent.process.is_alive(),
+        Some(agent) => !agent.process.is_whole(),
         None => !is_held(spool),
     }
 }

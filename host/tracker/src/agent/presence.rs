@@ -47,7 +47,7 @@ impl Presence {
 
     /// The agent that can be relied upon, if there is one.
     pub(crate) fn current(spool: &Spool) -> Option<Self> {
-        Self::announced(spool).filter(|presence| presence.process.is_alive())
+        Self::announced(spool).filter(|presence| presence.process.is_whole())
     }
 
     /// Announces this process as the agent, or that it is still there.

@@ -47,10 +47,15 @@ fn is_proc_ours() -> bool {
 fn parse_stat(stat: &str) -> Option<Look> {
     // The command name may hold blanks and parentheses; the last one ends it.
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
-    if matches!(fields.next()?, "Z" | "X" | "x") {
-        return Some(Look::Gone);
-    }
-    fields.nth(18)?.parse().ok().map(Look::Running)
+    let is_over = matches!(fields.next()?, "Z" | "X" | "x");
+    // proc_pid_stat(5): (20) num_threads, (22) starttime.
+    let threads: u64 = fields.nth(16)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
+    Some(match (is_over, threads) {
+        (false, _) => Look::Running(started),
+        (true, 0 | 1) => Look::Gone,
+        (true, _) => Look::Headless(started),
+    })
 }
 
 /// Names this run of the machine; empty when unknown.
@@ -209,8 +214,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_counts_as_alive() {
+        let stat = |state, threads| {
+            parse_stat(&format!("1 (a) Z) {state} 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 4711 0 0"))
+        };
         assert_eq!(parse_stat("1 (a) b) S 0 0"), None);
-        assert_eq!(parse_stat("1 (a) Z) Z 0 0"), Some(Look::Gone));
+        assert_eq!(stat("S", 1), Some(Look::Running(4711)));
+        assert_eq!(stat("Z", 1), Some(Look::Gone));
+        assert_eq!(stat("Z", 2), Some(Look::Headless(4711)));
         assert_eq!(look_at(0), Look::Gone);
         assert!(matches!(look_at(1), Look::Running(_) | Look::Hidden));
     }

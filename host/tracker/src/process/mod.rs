@@ -33,6 +33,9 @@ pub(crate) use exits::Exits;
 pub(crate) enum Look {
     /// A process that began then, in the system's own unit.
     Running(u64),
+    /// One whose main thread is over while others go on: for a program that means it so, or for a moment while a
+    /// signal kills it.
+    Headless(u64),
     /// No process, or only its zombie.
     Gone,
     /// A process of which nothing can be read: no descriptor is free, `/proc` is hidden or not there.
@@ -54,7 +57,7 @@ impl ProcessId {
     /// The process that has this pid now.
     pub(crate) fn of(pid: u32) -> Self {
         let started = match look_at(pid) {
-            Look::Running(started) => Some(started),
+            Look::Running(started) | Look::Headless(started) => Some(started),
             Look::Gone | Look::Hidden => None,
         };
         Self { pid, started, boot: this_boot().to_owned() }
@@ -73,8 +76,13 @@ impl ProcessId {
             && match look_at(self.pid) {
                 Look::Gone => false,
                 Look::Hidden => true,
-                Look::Running(now) => self.started.is_none_or(|started| started == now),
+                Look::Running(now) | Look::Headless(now) => self.started.is_none_or(|started| started == now),
             }
+    }
+
+    /// Whether it runs and can do its work, being a program that does nothing without its main thread.
+    pub(crate) fn is_whole(&self) -> bool {
+        !matches!(look_at(self.pid), Look::Headless(_)) && self.is_alive()
     }
 }
 
