@@ -6,7 +6,7 @@ use crate::search::places;
 use crate::values::{is_harmless, quoted_len};
 
 /// Ends of what stands before the bracket, and the argument that is the password, from 1.
-static CALLS: [(&str, usize); 12] = [
+static CALLS: [(&str, usize); 15] = [
     ("mysqli_connect", 3),
     ("sql.connect", 3),
     ("PDO", 3),
@@ -17,6 +17,9 @@ static CALLS: [(&str, usize); 12] = [
     ("BasicAuth", 2),
     (".login", 2),
     ("auth=", 2),
+    ("jwt.sign", 2),
+    ("jwt.encode", 2),
+    ("createHmac", 2),
     ("set_password", 1),
     ("hashpw", 1),
 ];

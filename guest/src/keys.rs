@@ -84,7 +84,7 @@ impl<'t> Key<'t> {
         if !is_beside || !(self.is_assigned() || rest.starts_with(" :")) {
             return Telling::Not;
         }
-        if before.is(&["no"]) || self.is_option() {
+        if before.is(&["no"]) || before.is_option() || self.is_option() {
             return Telling::Not;
         }
         if self.is(&["is", "was"]) {

@@ -12,8 +12,8 @@ use crate::search::{find, has};
 use crate::settings::Settings;
 use crate::telling;
 use crate::values::{
-    bracketed_len, is_call, is_field_name, is_harmless, is_marked, is_small_number, looks_made, phrase_len,
-    quoted_len, word_len,
+    bracketed_len, is_call, is_field_name, is_harmless, is_marked, is_small_number, joined_len, looks_made,
+    phrase_len, quoted_len, word_len,
 };
 
 /// Bytes by which it is judged whether a value looks random: more do not change the judgement, and a
@@ -75,7 +75,8 @@ fn is_named_like(key: &Key<'_>, said: &str) -> bool {
 }
 
 fn telling_of(key: &Key<'_>, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> Telling {
-    if is_topic(key, words[1]) {
+    // `public key: …`
+    if is_topic(key, words[1]) || (key.is(&["key"]) && words[1].is(&["public"])) {
         return Telling::Not;
     }
     let alone = match key.name() {
@@ -90,8 +91,7 @@ fn telling_of(key: &Key<'_>, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> Tell
     }
     // `Unseal Key 1: …`
     let is_share = || key.name().bytes().all(|b| b.is_ascii_digit()) && words[0].is(&["unseal"]);
-    if key.is_value_of(words, secrets) || is_sql_password(key, words[1]) || (key.is_assigned() && is_share())
-    {
+    if key.is_value_of(words, secrets) || is_sql_password(key, words) || (key.is_assigned() && is_share()) {
         return Telling::Always;
     }
     match (alone, key.telling_with(words[1], secrets)) {
@@ -105,9 +105,10 @@ fn telling_of(key: &Key<'_>, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> Tell
     }
 }
 
-/// `IDENTIFIED BY …`
-fn is_sql_password(key: &Key<'_>, before: Key<'_>) -> bool {
-    key.is(&["by"]) && before.is(&["identified"])
+/// `IDENTIFIED BY …`, `IDENTIFIED WITH a_plugin BY …`
+fn is_sql_password(key: &Key<'_>, words: [Key<'_>; 2]) -> bool {
+    key.is(&["by"])
+        && (words[1].is(&["identified"]) || (words[0].is(&["with"]) && words[1].ends_in("_password")))
 }
 
 /// Whether the beginning of the value at `at` looks like a secret under a name that may tell of one.
@@ -132,8 +133,10 @@ fn is_working_directory(name: &str, value: &str) -> bool {
 }
 
 /// What stands between a key and its value, written plainly, in look-alikes, and with percent signs.
-static SEPARATORS: [&str; 17] =
-    ["===", "=>", "::=", ":=", "?=", "+=", "==", "=", ":", "︓", "∶", "꞉", "%3D", "%3d", "%3A", "%3a", "→"];
+static SEPARATORS: [&str; 18] = [
+    "-> ", "===", "=>", "::=", ":=", "?=", "+=", "==", "=", ":", "︓", "∶", "꞉", "%3D", "%3d", "%3A", "%3a",
+    "→",
+];
 
 /// Brackets and quotes that close around a key, in a form's encoding.
 static CLOSERS: [&str; 4] = ["%22", "%27", "%5D", "%5d"];
@@ -147,13 +150,18 @@ pub(crate) fn value_start(key: &Key<'_>, words: [Key<'_>; 2]) -> Option<usize> {
     let closed = rest.trim_start_matches(['\\', '"', '\'', '`', ']', ')']);
     let closed = CLOSERS.iter().find_map(|closer| closed.strip_prefix(closer)).unwrap_or(closed);
     let spaced = closed.trim_start();
+    let spaced = declared(spaced).unwrap_or(spaced);
     if let Some(separator) = SEPARATORS.iter().find(|separator| spaced.starts_with(**separator)) {
         let value = spaced.get(separator.len()..)?;
         if key.closes_quote(value) {
             return None;
         }
         // `token://…` is a URL and `token::Kind` a path of a program, not a pair.
-        let is_name = *separator == ":" && (value.starts_with("//") || value.starts_with(':'));
+        // In LDIF two colons stand before a value in base64 (RFC 2849).
+        let of_ldif = value.strip_prefix(": ").filter(|_| rest.starts_with("::"));
+        let is_name =
+            *separator == ":" && of_ldif.is_none() && (value.starts_with("//") || value.starts_with(':'));
+        let value = of_ldif.unwrap_or(value);
         // `arn:aws:secretsmanager:…:123456789012:secret:NAME` names one.
         let is_resource = *separator == ":"
             && key.before() == Some(':')
@@ -178,6 +186,19 @@ pub(crate) fn value_start(key: &Key<'_>, words: [Key<'_>; 2]) -> Option<usize> {
             || (closed.len() == rest.len() && looks_made(word, is_identifier))
     };
     (follows && takes_word()).then(|| key.text.len() - spaced.len())
+}
+
+/// What follows the type in `token string = "…"`, `token: &str = "…"`, `token[32] = "…"`.
+fn declared(rest: &str) -> Option<&str> {
+    const TYPE_BYTES_MAX: usize = 24;
+    if ![": ", "[", "string "].iter().any(|start| rest.starts_with(start)) {
+        return None;
+    }
+    let at = rest.bytes().take(TYPE_BYTES_MAX).position(|b| b == b'=')?;
+    let (head, value) = rest.split_at_checked(at)?;
+    let in_type = |b: u8| b.is_ascii_alphanumeric() || b"_&'<>[]:? ".contains(&b);
+    let is_quoted = matches!(value.as_bytes(), [b'=', b' ', b'"' | b'\'', ..]);
+    (is_quoted && head.ends_with(' ') && head.bytes().all(in_type)).then_some(value)
 }
 
 /// Whether no value follows but another option, or a file or text that is handed over.
@@ -208,6 +229,14 @@ fn quoted_neighbour(key: &Key<'_>, rest: &str) -> Option<usize> {
     }
     let value = rest.trim_start_matches(['(', ' ']);
     let is_said = key.is(&["password", "passwd", "passphrase", "by"]);
+    // `client.token("…")`, `set(api_token, "…")`
+    let argument = rest.strip_prefix('(').or_else(|| rest.strip_prefix(", "));
+    if let Some(argument) = argument.filter(|argument| argument.starts_with(['"', '\'']))
+        && let Some((from, to)) = self::value(key, key.text.len() - argument.len(), key.text.len())
+        && looks_random(key.text.get(from..to)?)
+    {
+        return at(argument);
+    }
     let is_quoted = value.len() < rest.len()
         && value.starts_with(['\'', '"'])
         && !value.get(1..).is_some_and(|said| said.starts_with([' ', ')', '"']));
@@ -216,7 +245,7 @@ fn quoted_neighbour(key: &Key<'_>, rest: &str) -> Option<usize> {
 
 /// What follows a mark of YAML that says how the value below is written.
 fn after_block_mark(value: &str) -> &str {
-    static MARKS: [&str; 8] = ["|", ">", "|-", ">-", "|+", ">+", "!!str", "!!binary"];
+    static MARKS: [&str; 9] = ["|", ">", "|-", ">-", "|+", ">+", "!!str", "!!binary", "!unsafe"];
     let rest = MARKS.iter().filter_map(|mark| value.strip_prefix(mark)).find(|rest| rest.starts_with(' '));
     rest.map_or(value, str::trim_start)
 }
@@ -237,7 +266,7 @@ fn is_assigned_by_word(key: &Key<'_>, words: [Key<'_>; 2]) -> bool {
         || (sets(first) && key.before() == Some(':'))
         || (matches!(first, "set" | "config") && is_option)
         || matches!(first, "login" | "machine")
-        || is_sql_password(key, words[1])
+        || is_sql_password(key, words)
         || matches!(key.name(), "requirepass" | "masterauth" | "rootpw" | "bindpw")
 }
 
@@ -257,7 +286,11 @@ pub(crate) fn value(key: &Key<'_>, at: usize, until: usize) -> Option<(usize, us
         let len = quoted_len(body.get(1..)?, quote, escapes);
         // `pw=`pwgen 20``, where the quotes are those of a command.
         let is_command = quote == '`' && text.get(..at)?.ends_with('=') && !has(body.get(..len)?, "echo ");
-        return (len > 0 && !is_command).then_some((start + 1, start + 1 + len));
+        let end = start + 1 + len;
+        // A word of a shell may go on behind its quotes.
+        let is_word = escapes == 0 && text.get(..at)?.ends_with('=');
+        let more = if is_word { joined_len(text.get(end + 1..).unwrap_or_default()) } else { 0 };
+        return (len > 0 && !is_command).then_some((start + 1, end + more));
     }
     if let Some(said) = body.strip_prefix("%22") {
         let len = find(said, "%22").unwrap_or(said.len());

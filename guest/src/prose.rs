@@ -4,7 +4,7 @@
 
 use crate::keys::Key;
 use crate::redact::Telling;
-use crate::search::find;
+use crate::search::{any_piece, find};
 use crate::telling;
 use crate::values::{is_harmless, looks_made, word_len};
 
@@ -12,10 +12,7 @@ use crate::values::{is_harmless, looks_made, word_len};
 static PASSES: [&str; 9] = ["boarding", "each", "final", "first", "last", "next", "second", "third", "this"];
 
 /// Words that sentences begin with.
-static STARTS: [&str; 17] = [
-    "a", "all", "an", "and", "are", "as", "from", "in", "is", "not", "of", "see", "the", "this", "to", "was",
-    "with",
-];
+static STARTS: &str = "a|all|an|and|are|as|from|in|is|not|of|see|the|this|to|was|with";
 
 /// Types of conventional commits.
 static COMMITS: [&str; 11] =
@@ -50,7 +47,7 @@ pub(crate) fn is_said_of(key: &Key<'_>, words: [Key<'_>; 2], said: &str, end: us
     // Keys of an API are no words.
     let is_key = || key.is(&["key"]) && second.is(&["api", "access"]);
     // `passwords: see the wiki`
-    let is_sentence = || is_word && goes_on() && STARTS.contains(&said);
+    let is_sentence = || is_word && goes_on() && any_piece(STARTS, said.as_bytes(), <[u8]>::eq);
     // `user.password = newPassword`
     let names_secret = || {
         key.name().contains('.')
@@ -63,7 +60,8 @@ pub(crate) fn is_said_of(key: &Key<'_>, words: [Key<'_>; 2], said: &str, end: us
     let names_credentials = || {
         key.is(&["authorization"])
             && said.split_once(' ').map_or(said.eq_ignore_ascii_case("bearer"), |(_, token)| {
-                is_harmless(token)
+                token.is_empty()
+                    || is_harmless(token)
                     || token.starts_with("$(")
                     || token.strip_prefix("${").is_some_and(is_variable_name)
             })

@@ -1,5 +1,7 @@
 //! Which names tell that the value beside them is a secret. Looks at names only, never at values.
 
+use crate::search::any_piece;
+
 /// How much the name of a key tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Telling {
@@ -24,9 +26,9 @@ static ALWAYS: &[&str] = &[
     "heslo", "hmackey", "jelszo", "jwt", "kennwort", "keypass", "licensekey", "losenord", "lozinka",
     "masterauth", "masterkey", "mdp", "mnemonic", "neo4jauth", "parola", "parool", "passcode", "passkey",
     "passord", "passphrase", "passphrases", "passwd", "password", "passwordhash", "passwords", "passwort", "pgpass",
-    "privatekey", "privkey", "pwd", "recoverycode", "recoverycodes", "recoveryphrase", "requirepass",
+    "privatekey", "privkey", "pwd", "recoverycode", "recoverycodes", "recoveryphrase", "redisauth", "requirepass",
     "rootpass", "rootpw", "salasana", "sasl", "secret", "secretid", "secretkey", "secretkeybase",
-    "secretphrase", "secrets", "secretvalue", "seedphrase", "seedwords", "sandi", "senha", "servicekey", "sessionkey",
+    "secretphrase", "secrets", "secretvalue", "seedphrase", "seedwords", "sandi", "senha", "serverkey", "servicekey", "sessionkey",
     "sharedkey", "sifre", "signingkey", "slaptazodis", "sonarlogin", "sshkey", "sshpass", "storagekey", "storepass", "token",
     "userpass", "userpw", "wachtwoord",
 ];
@@ -111,12 +113,9 @@ static ISSUERS: &[&str] = &[
 
 /// Endings of folded names that speak of something else than the secret: where it is, what it is called,
 /// which version of a program was built.
-#[rustfmt::skip]
-static ABOUT: &[&str] = &[
-    "arn", "branch", "build", "channel", "commit", "deployment", "digest", "endpoint", "file", "hash", "host", "id",
-    "image", "model", "name", "path", "project", "range", "ref", "region", "release", "rev", "revision", "sha", "slug",
-    "tag", "uri", "url", "version", "zone",
-];
+static ABOUT: &str = "\
+    arn|branch|build|channel|commit|deployment|digest|endpoint|file|hash|host|id|image|model|\
+    name|path|project|range|ref|region|release|rev|revision|sha|slug|tag|uri|url|version|zone";
 
 /// Last two letters of the lists of endings above, one bit for each pair: most words end otherwise, and
 /// cost no more than this look.
@@ -228,7 +227,7 @@ pub(crate) fn hints(name: &str) -> bool {
         };
         may_begin() && (begins(PIECES) || begins(ISSUERS))
     });
-    has_piece && !ends_in(folded, PUBLIC) && !ends_in(folded, ABOUT)
+    has_piece && !ends_in(folded, PUBLIC) && !any_piece(ABOUT, folded, <[u8]>::ends_with)
 }
 
 /// Whether `name` speaks of whoever logs in: its value may be `user:password`.

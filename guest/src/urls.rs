@@ -3,6 +3,7 @@
 
 use crate::redact::{Finding, looks_random};
 use crate::search::{has, places};
+use crate::values::is_reference;
 
 /// Bytes of a path or of credentials without a scheme that are looked at: text that is nothing but their
 /// mark must not be read a thousand times.
@@ -30,7 +31,7 @@ pub(crate) fn find_userinfo(text: &str, rule: &'static str, found: &mut Vec<Find
             let Some(userinfo) = next.userinfo(text, start) else { continue };
             done = start + userinfo.len();
             let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-            if !password.is_empty() {
+            if !password.is_empty() && !is_reference(password) {
                 let from = start + user.len() + 1;
                 found.push(Finding { range: from..from + password.len(), rule });
             }

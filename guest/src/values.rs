@@ -2,7 +2,7 @@
 //! references to a variable, paths of files, `null`. Names are the business of `telling`.
 
 use crate::redact::{HIDDEN, MARK};
-use crate::search::{find, has};
+use crate::search::{any_piece, find, has};
 use crate::telling;
 
 /// Characters of a key. Beyond ASCII everything but spaces and separators: names are told by their
@@ -61,6 +61,23 @@ pub(crate) fn quoted_len(text: &str, quote: char, escapes: usize) -> usize {
         }
     }
     text.len()
+}
+
+/// How far a word of a shell goes on behind a closing quote, up to its last one: `'it'\''s'`, `'a''b'`.
+#[inline(never)]
+pub(crate) fn joined_len(text: &str) -> usize {
+    let (bytes, mut at) = (text.as_bytes(), 0);
+    loop {
+        match (bytes.get(at), bytes.get(at + 1)) {
+            (Some(quote @ (b'\'' | b'"')), Some(next)) if next.is_ascii_alphanumeric() => {
+                at += 2 + quoted_len(text.get(at + 1..).unwrap_or_default(), char::from(*quote), 0);
+            }
+            (Some(b'\\'), Some(next)) if next.is_ascii() => at += 2,
+            (Some(next), _) if next.is_ascii_alphanumeric() => at += 1,
+            _ => break,
+        }
+    }
+    at.min(text.len())
 }
 
 /// Length up to the bracket that closes the first one, or of everything where none does.
@@ -129,12 +146,14 @@ fn begins_pair(text: &str, at: usize) -> bool {
     end > 0 && matches!(rest.as_bytes().get(end), Some(b'=' | b':'))
 }
 
-/// Words of programs and of their messages, in the place of a value.
-#[rustfmt::skip]
-static WORDS: &[&str] = &[
-    "!vault", "&str", "await", "bytes", "changed", "disabled", "empty", "enabled", "expected", "expired", "false", "invalid", "missing", "must", "nil", "none", "null",
-    "off", "on", "optional", "redacted", "required", "str", "string", "true", "undefined", "unexpected", "unset", "yes", "no",
-];
+/// Words of programs and of their messages, in the place of a value. For [`any_piece`].
+static WORDS: &str = "\
+    !vault|&str|await|bytes|changed|disabled|empty|enabled|expected|expired|false|include|inherit|\
+    invalid|missing|must|nil|none|null|off|omit|on|optional|redacted|required|same-origin|str|string|\
+    true|undefined|unexpected|unset|yes|no";
+
+/// The longest of them.
+const WORD_BYTES_MAX: usize = "same-origin".len();
 
 /// Bytes of a value that is no secret: a longer one is not looked at.
 const HARMLESS_BYTES_MAX: usize = 256;
@@ -150,7 +169,7 @@ pub(crate) fn is_harmless(value: &str) -> bool {
         || value.bytes().all(|b| b == b'*')
         || (value.len() > 2 && value.bytes().all(|b| matches!(b, b'x' | b'X')))
         || (value.len() <= 2 && !value.bytes().any(|b| b.is_ascii_alphanumeric()))
-        || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
+        || (value.len() <= WORD_BYTES_MAX && any_piece(WORDS, value.as_bytes(), <[u8]>::eq_ignore_ascii_case))
         || is_reference(value)
         || is_path(value)
 }
@@ -160,19 +179,16 @@ pub(crate) fn is_small_number(value: &str) -> bool {
     value.len() <= 2 && value.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// How programs name a value that stands elsewhere, or that is encrypted.
-#[rustfmt::skip]
-static WAYS: [&str; 50] = [
-    "process.env", "os.environ", "os.getenv", "env::var", "ENV[", "ENC[", "var.", "data.", "local.", "self.", "&self.",
-    "this.", "config.", "secrets.", "Option<", "Optional[", "Vec<", "settings.", "args.", "params.", "options.", "opts.",
-    "request.", "req.", "cfg.", "conf.", "config[", "cfg[", "conf[", "params[", "settings[", "kwargs[", "tokens[", "argv[",
-    // Files, descriptors and variables of programs, formats, patterns, schemas, and what one is to fill in.
-    "env:", "file:", "fd:", "@/", "YOUR_", "YOUR-", "your-", "%(", ".*", "[^", "\\S",
-    "{\"type\"", "{ \"type\"", "{ type:", "{\"$ref\"", "[\"string\"",
-];
+/// How programs name a value that stands elsewhere, or that is encrypted; files, descriptors and variables of
+/// programs, formats, patterns, schemas, and what one is to fill in. For [`any_piece`].
+static WAYS: &str = "\
+    process.env|os.environ|os.getenv|env::var|ENV[|ENC[|var.|data.|local.|self.|&self.|this.|config.|\
+    secrets.|Option<|Optional[|Vec<|settings.|args.|params.|options.|opts.|request.|req.|cfg.|conf.|\
+    config[|cfg[|conf[|params[|settings[|kwargs[|tokens[|argv[|env:|file:|fd:|@/|YOUR_|YOUR-|your-|%(|\
+    .*|[^|\\S|{\"type\"|{ \"type\"|{ type:|{\"$ref\"|[\"string\"";
 
 /// `$TOKEN`, `${TOKEN}`, `$(pass show x)`, `{{ .Values.token }}`, `%TOKEN%`, `<password>`, `process.env.X`.
-fn is_reference(value: &str) -> bool {
+pub(crate) fn is_reference(value: &str) -> bool {
     let is_variable = |name: &str| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
     };
@@ -182,18 +198,26 @@ fn is_reference(value: &str) -> bool {
         return true;
     }
     if let Some(command) = between(value, &[("$(", ")"), ("<(", ")"), ("{{", "}}"), ("${{", "}}")]) {
-        return !["echo", "printf", "<<<", "\"", "'", "="].iter().any(|said| has(command, said));
+        // What Ansible and templates fetch has a name in quotes.
+        let fetches = value.starts_with("{{") && command.trim_start().starts_with("lookup");
+        return fetches || !["echo", "printf", "<<<", "\"", "'", "="].iter().any(|said| has(command, said));
     }
     if let Some(name) = between(value, &[("<", ">"), ("<", "")]) {
         let is_word = name.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b' '));
         return is_word
-            && (name.eq_ignore_ascii_case("redacted") || telling::telling(name) != telling::Telling::Not);
+            && (name.eq_ignore_ascii_case("redacted")
+                || name.starts_with("your")
+                || telling::telling(name) != telling::Telling::Not);
+    }
+    // `:password` of SQL.
+    if let Some(name) = value.strip_prefix(':') {
+        return is_field_name(name) && telling::telling(name) != telling::Telling::Not;
     }
     // `{token}`, `{pw!r}` and `%s` of formats.
     let in_name = |b: u8| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.' | b'!');
     between(value, &[("{", "}"), ("${", "}")]).is_some_and(|name| name.bytes().all(in_name))
         || matches!(value.as_bytes(), [b'%', _] | [b'%', _, b'\\', b'n'])
-        || WAYS.iter().any(|way| value.starts_with(way))
+        || any_piece(WAYS, value.as_bytes(), <[u8]>::starts_with)
 }
 
 /// What stands in the first of these brackets that `text` has.
@@ -229,22 +253,19 @@ pub(crate) fn is_call(value: &str) -> bool {
 /// a file that holds keys or settings. Base64 begins with `/` as well.
 pub(crate) fn is_path(value: &str) -> bool {
     // Without their slashes, so that no path of a machine is in the component.
-    static ROOTS: [&str; 20] = [
-        "~", "etc", "home", "root", "run", "var", "usr", "opt", "srv", "tmp", "mnt", "secrets", "certs",
-        "keys", "app", "data", "Users", "dev", "proc", "tests",
-    ];
-    static ENDINGS: [&str; 16] = [
-        ".pem", ".key", ".json", ".crt", ".p12", ".pfx", ".jks", ".pub", ".txt", ".yml", ".yaml", ".toml",
-        ".ini", ".env", ".asc", ".py",
-    ];
+    static ROOTS: &str =
+        "~|etc|home|root|run|var|usr|opt|srv|tmp|mnt|secrets|certs|keys|app|data|Users|dev|proc|tests";
+    static ENDINGS: &str =
+        ".pem|.key|.json|.crt|.p12|.pfx|.jks|.pub|.txt|.yml|.yaml|.toml|.ini|.env|.asc|.py";
     let in_path = |b: u8| b.is_ascii_alphanumeric() || b"/\\.-_~:@ ".contains(&b);
     let has_root = || {
         let (first, _) = value.strip_prefix('/').unwrap_or(value).split_once('/').unwrap_or_default();
-        ROOTS.contains(&first) && (value.starts_with('/') || matches!(first, "~" | "tests"))
+        (value.starts_with('/') || matches!(first, "~" | "tests"))
+            && any_piece(ROOTS, first.as_bytes(), <[u8]>::eq)
     };
     let is_absolute = value.starts_with(['/', '~', '.']) || value.get(1..3) == Some(":\\");
     value.bytes().all(in_path)
         && (has_root()
             || value.get(1..3) == Some(":\\")
-            || (is_absolute && ENDINGS.iter().any(|ending| value.ends_with(ending))))
+            || (is_absolute && any_piece(ENDINGS, value.as_bytes(), <[u8]>::ends_with)))
 }

@@ -44,6 +44,8 @@ pub enum Hostile {
     EmptyImport,
     /// Exports another version of the contract.
     OtherVersion,
+    /// The built-in component, named as of another patch version: the rules it was built by are not ours.
+    PatchVersion,
     /// Exports nothing.
     Empty,
     /// A core module.
@@ -56,7 +58,7 @@ pub enum Hostile {
 
 impl Hostile {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Trap,
         Self::Loop,
         Self::StartLoop,
@@ -70,6 +72,7 @@ impl Hostile {
         Self::OtherImport,
         Self::EmptyImport,
         Self::OtherVersion,
+        Self::PatchVersion,
         Self::Empty,
         Self::CoreModule,
         Self::Garbage,
@@ -82,6 +85,7 @@ impl Hostile {
             Self::OtherImport => wat(OTHER_IMPORT),
             Self::EmptyImport => with_import("wasi:filesystem/preopens@0.2.0"),
             Self::OtherVersion => wat(OTHER_VERSION),
+            Self::PatchVersion => patch_version(),
             Self::Empty => wat("(component)"),
             Self::CoreModule => wat("(module)"),
             Self::Garbage => b"#!/bin/sh\nexec true\n".to_vec(),
@@ -155,6 +159,15 @@ const OTHER_VERSION: &str = r#"(component
   (instance $empty)
   (export "shelltrack:session/types@0.9.0" (instance $empty))
   (export "shelltrack:session/events@0.9.0" (instance $empty)))"#;
+
+fn patch_version() -> Vec<u8> {
+    let (ours, other) = (b"@0.1.0", b"@0.1.1");
+    let mut bytes = COMPONENT.to_vec();
+    while let Some(at) = bytes.windows(ours.len()).position(|window| window == ours) {
+        bytes.splice(at..at + ours.len(), *other);
+    }
+    bytes
+}
 
 /// The built-in component with one more import: an instance of this name with nothing in it, which any linker
 /// supplies.

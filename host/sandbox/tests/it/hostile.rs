@@ -185,6 +185,14 @@ fn another_version_is_named() {
 }
 
 #[test]
+fn another_patch_version_is_another_version() {
+    check_load(Hostile::PatchVersion, |error| {
+        matches!(error, Error::VersionSkew { expected, found }
+            if expected.ends_with("@0.1.0") && found.ends_with("@0.1.1"))
+    });
+}
+
+#[test]
 fn a_component_without_the_contract_is_told_so() {
     check_load(
         Hostile::Empty,
