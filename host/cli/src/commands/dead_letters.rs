@@ -115,6 +115,9 @@ fn find<'a>(letters: &'a [DeadLetter], key: &str) -> Result<&'a str, Failure> {
         (0, _) => Err(Failure::Failed(format!("no dead letter belongs to a session with the key {key}"))),
         _ => Err(Failure::Failed(format!("{key} is the beginning of several keys: give more of it"))),
     }
+        (0, _) if typed.len() < PREFIX_CHARS_MIN => Err(Failure::Failed(format!(
+            "{key} is too short: give at least {PREFIX_CHARS_MIN} characters of the key"
+        ))),
 }
 
 /// Asks a person; where there is none, `--yes` has to be said.
@@ -182,6 +185,13 @@ mod tests {
     #[test]
     fn a_reason_cannot_steer_the_terminal() {
         let shown = table(&[letter("a")], 5_000);
+    #[test]
+    fn a_key_that_is_too_short_is_told_as_such() {
+        let told = |key: &str| format!("{:?}", find(&[letter("3f2b8c1e-1")], key).unwrap_err());
+        assert!(told("3f2").contains("at least 4 characters"), "{}", told("3f2"));
+        assert!(told("3f2c").contains("no dead letter"), "{}", told("3f2c"));
+    }
+
         assert!(!shown.contains('\u{1b}') && shown.contains("5.00 s"), "{shown}");
     }
 }
