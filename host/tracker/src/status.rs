@@ -10,6 +10,7 @@ use crate::agent::Presence;
 use crate::fault::Part;
 use crate::metrics::{Metrics, Refused};
 use crate::spool::{BYTES_MAX, EVENTS_MAX, Spool};
+use crate::session_buddy::Offers;
 use crate::{Error, Target, Tracker, Unserved, orders};
 
 /// One target as the agent last saw it.
@@ -73,6 +74,15 @@ impl TargetStatus {
     }
 
     /// Whether a person holds its breaker open.
+    /// Whether what needs attention is that it offered no tracking tools: that a later look at them settles,
+    /// while one that refuses calls may tell its tools to anybody.
+    #[must_use]
+    pub fn lacked_tools(&self) -> bool {
+        let offers = |tools: &Vec<String>| Offers { server: String::new(), tools: tools.clone() };
+        let lacked = self.tools.as_ref().is_some_and(|tools| !offers(tools).tracks());
+        lacked && self.needs_attention.is_some() && self.needs_attention != self.last_error
+    }
+
     #[must_use]
     pub fn is_held_open(&self) -> bool {
         self.breaker == "forced-open"

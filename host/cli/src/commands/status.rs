@@ -162,12 +162,12 @@ fn attention(status: &shelltrack_tracker::Status, now: Option<&Probe>, now_ms: u
             told.push(format!("{name}: {error}"));
             continue;
         }
-        if answers(&target.target) {
-            continue;
-        }
-        if let Some(reason) = &target.needs_attention {
+        let is_settled = answers(&target.target) && target.lacked_tools();
+        if let Some(reason) = target.needs_attention.as_ref().filter(|_| !is_settled) {
+            // One that refuses our calls may connect with anybody, as our own server does.
             told.push(format!("{name}: {reason}"));
-        } else if let Some(since) = target.unreachable_since_ms
+        } else if !answers(&target.target)
+            && let Some(since) = target.unreachable_since_ms
             && status.queued > 0
             && now_ms.saturating_sub(since) > UNREACHABLE_MAX_MS
         {
@@ -307,7 +307,9 @@ fn target_line(target: &TargetStatus) -> String {
         line += &format!(", last delivery {}", time_of_ms(delivered));
     }
     if let Some(since) = target.unreachable_since_ms {
-        line += &format!(", does not answer since {}", time_of_ms(since));
+        // One that refuses us answers.
+        let what = if target.needs_attention.is_some() { "takes nothing" } else { "does not answer" };
+        line += &format!(", {what} since {}", time_of_ms(since));
     }
     if let Some(error) = &target.last_error {
         line += &format!(", last error: {error}");
