@@ -99,14 +99,13 @@ async fn connect(settings: &Settings, sandbox: Arc<Sandbox>) -> Result<SessionBu
     })
 }
 
-/// What a target is called in messages.
+/// What a target is called in messages. Arguments of a program are left out, see
+/// [`Target::without_arguments`].
 fn name_of(target: &Target) -> String {
     match target {
         Target::Embedded { database } => format!("embedded, {}", database.display()),
-        Target::Stdio { command, args } => {
-            let words = [command.display().to_string()].into_iter().chain(args.iter().cloned());
-            words.collect::<Vec<_>>().join(" ")
-        }
+        Target::Stdio { command, args } if args.is_empty() => command.display().to_string(),
+        Target::Stdio { command, .. } => format!("{} …", command.display()),
         Target::Http { url } => url.clone(),
     }
 }

@@ -73,7 +73,7 @@ fn look(config: Option<&Path>, status: &args::Status) -> Result<ExitCode, Failur
     let settings = Settings::load(config, &status.session_buddy)?;
     let sandbox = settings.sandbox(Profile::OneShot)?;
     let tracker = settings.tracker(Arc::clone(&sandbox))?;
-    let told = tracker.status()?;
+    let mut told = tracker.status()?;
     let of_disk = of_disk(&tracker);
     // On a disk that takes nothing an agent could not even say that it is there.
     let is_revived = of_disk.is_none() && tracker.revive_agent()?;
@@ -90,6 +90,8 @@ fn look(config: Option<&Path>, status: &args::Status) -> Result<ExitCode, Failur
     let now_ms = now_ms();
     let mut attention = attention(&told, Some(&server_now), now_ms);
     attention.extend(of_disk);
+    told.target = told.target.without_arguments();
+    told.targets.iter_mut().for_each(|seen| seen.target = seen.target.without_arguments());
     let log_file = agent_log::path(&told.spool);
     let report = Report { now_ms, status: told, config_file: settings.file, log_file, server_now, attention };
     if status.json {
