@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use shelltrack_sandbox::Profile;
 use shelltrack_tracker::{FlushReport, TargetStatus, Tracker, Waiting};
 
-use super::name_of;
+use super::{name_of, silent_agent};
 use crate::args::Flush;
 use crate::config::{SessionBuddy, Settings};
 use crate::failure::{Failure, tell};
@@ -114,6 +114,12 @@ impl<'a> Watch<'a> {
             let Some((obstacle, why)) = Obstacle::of(target) else { continue };
             in_vain += usize::from(obstacle.is_final(waiting.unchanged_for));
             if obstacle == Obstacle::HeldOpen || waiting.unchanged_for >= TOLD_AFTER {
+        if waiting.unchanged_for >= TOLD_AFTER
+            && let Some((pid, since)) = self.tracker.silent_agent()
+        {
+            let (name, why) = silent_agent(pid, since);
+            self.tell_once(Obstacle::Away, &name, &why);
+        }
                 self.tell_once(obstacle, &name_of(&target.target), &why);
             }
         }

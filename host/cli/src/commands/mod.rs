@@ -110,6 +110,16 @@ fn name_of(target: &Target) -> String {
     }
 }
 
+/// What is told of an agent that lives and does nothing: its name, and what is known of it.
+fn silent_agent(pid: u32, since_ms: u64) -> (String, String) {
+    let why = format!(
+        "says nothing since {}: it is stopped or hangs. `kill -CONT {pid}` lets it go on; after \
+         `kill -KILL {pid}` another one takes its place",
+        output::time_of_ms(since_ms)
+    );
+    (format!("agent, pid {pid}"), why)
+}
+
 /// Milliseconds since 1970.
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

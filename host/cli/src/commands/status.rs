@@ -12,7 +12,7 @@ use shelltrack_sandbox::types::Outcome;
 use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tracker::{Target, TargetStatus, Tracker, Unserved};
 
-use super::{connect, name_of, now_ms, runtime};
+use super::{connect, name_of, now_ms, runtime, silent_agent};
 use crate::config::Settings;
 use crate::failure::{FAILED, Failure};
 use crate::output::{duration, lines, print, print_json, several, time_of_ms};
@@ -176,8 +176,16 @@ fn attention(status: &shelltrack_tracker::Status, now: Option<&Probe>, now_ms: u
             told.push(format!("{name}: does not answer since {}", time_of_ms(since)));
         }
     }
+    told.extend(of_agent(status));
     told.extend(of_spool(status, now_ms));
     told
+}
+
+/// An agent that does nothing keeps nobody waiting when nothing waits.
+fn of_agent(status: &shelltrack_tracker::Status) -> Option<String> {
+    let (pid, since) = status.agent_pid.zip(status.agent_silent_since_ms).filter(|_| status.queued > 0)?;
+    let (name, why) = silent_agent(pid, since);
+    Some(format!("{name}: {why}"))
 }
 
 fn of_probe(target: &Target, now: &Probe) -> Option<String> {
@@ -267,7 +275,11 @@ fn text(report: &Report, is_revived: bool) -> String {
         (None, None) => "not reachable".to_owned(),
     };
     let agent = match (status.agent_pid, &status.agent_version) {
-        (Some(pid), Some(version)) => format!("running, pid {pid}, version {version}"),
+        (Some(pid), Some(version)) => {
+            let is_silent = status.agent_silent_since_ms;
+            let silent = is_silent.map(|since| format!(", says nothing since {}", time_of_ms(since)));
+            format!("running, pid {pid}, version {version}{}", silent.unwrap_or_default())
+        }
         _ if is_revived => "was not running; one is being started".to_owned(),
         _ if status.queued > 0 || status.open_sessions > 0 => "not running".to_owned(),
         _ => "not running; there is nothing to do".to_owned(),
