@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 use shelltrack_tests::binary::shelltrack;
 use shelltrack_tests::process::{Running, signal_stranger};
-use shelltrack_tests::{BOUND, Home, Shell, wait_until};
+use shelltrack_tests::{BOUND, FakeSessionBuddy, Home, Shell, wait_until};
 
 /// Agents started at once; `SHELLTRACK_AGENTS=1000` for more.
 const AGENTS: usize = 200;
@@ -229,4 +229,24 @@ fn the_supervisor_of_an_idle_shell_replaces_an_agent_that_was_killed() {
     run.signal(Signal::TERM);
     let ended = run.finish(BOUND);
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""), "nothing of it is told");
+}
+
+#[test]
+fn an_agent_that_is_stopped_is_named_by_whoever_waits_for_it() {
+    let fake = FakeSessionBuddy::start();
+    let home = Home::with_config(&fake.config());
+    // An open session keeps the agent.
+    home.shelltrack(&["start", "--pid", &std::process::id().to_string()]).expect(0);
+    home.flush();
+    let agent = home.agents().pop().unwrap();
+    signal_stranger(&agent, Signal::STOP);
+    home.run(&["true"]).expect(0);
+    let named = format!("agent, pid {}: says nothing since", agent.pid);
+    let flushed = home.shelltrack(&["flush", "--timeout", "12"]).expect(1);
+    assert!(flushed.stderr.contains(&named), "{flushed:?}");
+    let told = home.shelltrack(&["status"]).expect(1).stdout;
+    assert!(told.contains(&named), "{told}");
+    signal_stranger(&agent, Signal::CONT);
+    home.flush();
+    home.shelltrack(&["status"]).expect(0);
 }

@@ -249,3 +249,24 @@ fn a_letter_without_its_event_is_kept_by_a_retry_that_says_so() {
     home.shelltrack(&["dead-letters", "drop", "--yes", &key]).expect(0);
     assert_eq!(letters(&home), Vec::<Value>::new());
 }
+
+#[test]
+fn a_flush_fails_once_for_what_was_given_up_before_it_began_and_tells_of_it_afterwards() {
+    let fake = FakeSessionBuddy::start();
+    fake.answer_those_with("", REFUSED);
+    let home = Home::with_config(&fake.config());
+    home.run(&["true"]).expect(0);
+    wait_until("both events are given up", BOUND, || (home.status()["dead_letters"] == 2).then_some(()));
+    let first = home.shelltrack(&["flush"]).expect(1);
+    assert!(first.stderr.contains("2 events given up since the last flush"), "{first:?}");
+    fake.answer_well();
+    home.run(&["true"]).expect(0);
+    let later = home.shelltrack(&["flush", "--timeout", "60"]).expect(0);
+    assert!(
+        later.stderr.contains("2 events given up") && later.stderr.contains("dead-letters list"),
+        "{later:?}"
+    );
+    home.shelltrack(&["dead-letters", "drop", "--all", "--yes"]).expect(0);
+    let quiet = home.shelltrack(&["flush"]).expect(0);
+    assert_eq!(quiet.stderr, "");
+}

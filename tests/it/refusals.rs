@@ -1,7 +1,7 @@
 //! Servers on their bad days: what is retried, what is final, and what a person is told.
 
 use serde_json::Value;
-use shelltrack_tests::{Answer, BOUND, FakeSessionBuddy, Home, wait_until};
+use shelltrack_tests::{Answer, BOUND, Exposition, FakeSessionBuddy, Home, wait_until};
 
 /// Retries go out within seconds; the breaker's minute may come on top.
 const RETRY_SECONDS_MAX: u64 = 180;
@@ -119,4 +119,26 @@ fn a_target_without_list_tools_shows_the_local_state_and_says_so() {
     assert_eq!(records.len(), 1, "{listed:?}");
     assert_eq!(records[0]["component_name"], "local");
     assert!(listed.stderr.contains("list_sessions"), "it says what the server lacks: {listed:?}");
+}
+
+#[test]
+fn a_server_that_refuses_every_event_needs_a_person_though_it_tells_its_tools_to_anybody() {
+    let fake = FakeSessionBuddy::start();
+    fake.answer_those_with("", Answer::Http(401, &[]));
+    let home = Home::with_config(&fake.config());
+    home.run(&["true"]).expect(0);
+    wait_until("the refusal is known", BOUND, || {
+        home.status()["targets"].get(0)?["needs_attention"].as_str().map(drop)
+    });
+    let told = home.shelltrack(&["status"]).expect(1).stdout;
+    let attention = told.lines().find(|line| line.contains("ATTENTION")).unwrap_or_default();
+    assert!(attention.contains(&fake.url()) && attention.contains("401"), "{told}");
+    assert!(told.contains("takes nothing since") && !told.contains("does not answer"), "{told}");
+    let json: Value = serde_json::from_str(&home.shelltrack(&["status", "--json"]).expect(1).stdout).unwrap();
+    assert_eq!(json["attention"].as_array().map(Vec::len), Some(1), "{json:#}");
+    let metrics = Exposition::parse(&home.shelltrack(&["status", "--prometheus"]).expect(0).stdout);
+    assert_eq!(metrics.value("shelltrack_needs_person"), 1.0);
+    fake.answer_well();
+    home.flush();
+    home.shelltrack(&["status"]).expect(0);
 }

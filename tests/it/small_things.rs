@@ -183,3 +183,31 @@ fn the_help_of_every_command_has_an_example() {
         assert!(help.contains("Example"), "{command} --help shows none:\n{help}");
     }
 }
+
+#[test]
+fn arguments_of_a_servers_program_are_shown_nowhere() {
+    let home = Home::new();
+    let target = ["--server-command", "/nonexistent/server", "--server-arg", "--token=hunter2secret"];
+    home.shelltrack(&[&["run"], &target[..], &["--", "true"]].concat()).expect(0);
+    for command in [
+        &["status"][..],
+        &["status", "--json"],
+        &["status", "--prometheus"],
+        // Long enough for it to tell what it waits for.
+        &["flush", "--timeout", "10"],
+        &["list-sessions"],
+        &["dead-letters", "list", "--json"],
+        &["breaker", "open", "/nonexistent/server …"],
+        &["breaker", "reset", "/nonexistent/server --token=hunter2secret"],
+    ] {
+        let told = home.shelltrack(command);
+        assert!(!told.stdout.contains("hunter2") && !told.stderr.contains("hunter2"), "{told:?}");
+        match command[0] {
+            "flush" => assert!(told.stderr.contains("/nonexistent/server …: "), "{told:?}"),
+            "breaker" => assert_eq!(told.status, 0, "{told:?}"),
+            _ => {}
+        }
+    }
+    let status = home.status();
+    assert_eq!(status["targets"][0]["target"]["args"], json!(["…"]), "{status:#}");
+}

@@ -85,7 +85,8 @@ is delivered or given up, and when waiting is in vain: every server that events 
 open by hand, or refuses us or lacks the tracking tools for 30 seconds. A server that does not answer is waited \
 for.
 
-Exit status: 0 when all was delivered; 1 when something still waits or was given up.
+Exit status: 0 when all was delivered; 1 when something still waits, or was given up since the last flush. Dead
+letters that a flush told of before are told again, and fail no other one.
 
 Example, before a machine goes down:
   shelltrack flush --timeout 30";

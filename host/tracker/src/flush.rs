@@ -1,15 +1,19 @@
 //! Waiting until everything accepted so far is delivered.
 
 use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::agent::{OpenSession, nudge};
-use crate::spool::{Envelope, Kind, Seen, Spool, watch_new};
+use crate::spool::{Envelope, Kind, NONBLOCK, Seen, Spool, watch_new};
 use crate::{Error, TargetStatus, Tracker};
 
 /// How often a flush looks, besides being told: a notification may be lost.
@@ -18,7 +22,7 @@ const FLUSH_LOOK: Duration = Duration::from_millis(250);
 const FLUSH_NUDGE: Duration = Duration::from_secs(2);
 
 /// What became of a flush.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FlushReport {
     /// Events that were waiting when the flush began.
     pub waiting: u64,
@@ -28,6 +32,16 @@ pub struct FlushReport {
     pub dead: u64,
     /// Of those, still waiting when it ended.
     pub remaining: u64,
+    /// Others that became dead letters since the last flush, and are still.
+    pub given_up: u64,
+    /// All dead letters.
+    pub dead_letters: u64,
+}
+
+impl FlushReport {
+    fn begun(waiting: u64) -> Self {
+        Self { waiting, remaining: waiting, ..Self::default() }
+    }
 }
 
 /// What a flush still waits for.
@@ -86,8 +100,7 @@ impl Tracker {
             }
         });
         let mut waiting = self.spool.waiting().map_err(|error| self.unreadable(&error))?;
-        let mut report =
-            FlushReport { waiting: count(&waiting), delivered: 0, dead: 0, remaining: count(&waiting) };
+        let mut report = FlushReport::begun(count(&waiting));
         let (mut woken, mut nudged, mut changed) = (None::<Instant>, None::<Instant>, Instant::now());
         while !waiting.is_empty() {
             // An agent that was just started needs a moment before it can be seen.
@@ -119,7 +132,31 @@ impl Tracker {
                 break;
             }
         }
-        Ok(report)
+        let (lately, all) = self.count_letters().map_err(|error| self.unreadable(&error))?;
+        Ok(FlushReport { given_up: lately.saturating_sub(report.dead), dead_letters: all, ..report })
+    }
+
+    /// How many dead letters came since this was last counted, and how many there are. When that was is the
+    /// modification time of a file: where it cannot be kept they are counted again.
+    fn count_letters(&self) -> io::Result<(u64, u64)> {
+        let letters = self.spool.dead_letters()?;
+        if letters.is_empty() {
+            return Ok((0, 0));
+        }
+        let (mark, now) = (self.spool.root().join("flushed"), SystemTime::now());
+        let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+        // A mark from times to come is from before a clock was set back.
+        let last = modified(&mark).filter(|last| *last <= now);
+        let file =
+            OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(NONBLOCK).open(&mark);
+        if let Err(error) = file.and_then(|file| file.set_modified(now)) {
+            tracing::warn!(%error, "that these dead letters were told cannot be kept");
+        }
+        // Listed after the mark was set: what comes from now on is for the next count.
+        let letters = self.spool.dead_letters()?;
+        let paths = letters.iter().map(|&(key, kind)| self.spool.dead_path(key, kind));
+        let lately = paths.filter_map(|path| modified(&path)).filter(|at| last.is_none_or(|last| *at > last));
+        Ok((lately.count() as u64, letters.len() as u64))
     }
 
     /// Takes out what waits no more.

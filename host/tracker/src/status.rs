@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Presence;
+use crate::clock::now_ms;
 use crate::fault::Part;
 use crate::metrics::{Metrics, Refused};
+use crate::session_buddy::Offers;
 use crate::spool::{BYTES_MAX, EVENTS_MAX, Spool};
 use crate::{Error, Target, Tracker, Unserved, orders};
 
@@ -72,6 +74,15 @@ impl TargetStatus {
         spool.root().join(format!("target-{}.json", target.id()))
     }
 
+    /// Whether what needs attention is that it offered no tracking tools: that a later look at them settles,
+    /// while one that refuses calls may tell its tools to anybody.
+    #[must_use]
+    pub fn lacked_tools(&self) -> bool {
+        let offers = |tools: &Vec<String>| Offers { server: String::new(), tools: tools.clone() };
+        let lacked = self.tools.as_ref().is_some_and(|tools| !offers(tools).tracks());
+        lacked && self.needs_attention.is_some() && self.needs_attention != self.last_error
+    }
+
     /// Whether a person holds its breaker open.
     #[must_use]
     pub fn is_held_open(&self) -> bool {
@@ -88,6 +99,9 @@ pub struct Status {
     pub target: Target,
     /// Pid of the agent, while one runs.
     pub agent_pid: Option<u32>,
+    /// When it last said that it is there, milliseconds since 1970, where it is stopped or says nothing for
+    /// clearly longer than it should.
+    pub agent_silent_since_ms: Option<u64>,
     /// Its version.
     pub agent_version: Option<String>,
     /// Events waiting.
@@ -141,6 +155,7 @@ impl Tracker {
             spool: self.spool.root().to_owned(),
             target: self.config.target.clone(),
             agent_pid: presence.as_ref().map(|presence| presence.process.pid),
+            agent_silent_since_ms: presence.as_ref().and_then(|agent| agent.silent_since_ms(now_ms())),
             agent_version: presence.map(|presence| presence.version),
             queued: files.len() as u64,
             queued_bytes: files.iter().map(Metadata::len).sum(),
@@ -158,6 +173,14 @@ impl Tracker {
             targets,
             unserved: self.unserved(),
         })
+    }
+
+    /// Pid of an agent that lives and does nothing, and when it last said that it is there, milliseconds since
+    /// 1970: see [`Status::agent_silent_since_ms`].
+    #[must_use]
+    pub fn silent_agent(&self) -> Option<(u32, u64)> {
+        let agent = Presence::current(&self.spool)?;
+        Some((agent.process.pid, agent.silent_since_ms(now_ms())?))
     }
 
     /// Whether an event could be stored now: that is tried.

@@ -1,5 +1,6 @@
 //! `shelltrack breaker`: what a person orders of a server's breaker.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -32,8 +33,32 @@ pub(crate) fn breaker(config: Option<&Path>, command: &Breaker) -> Result<ExitCo
 
 fn find(tracker: &Tracker, configured: &Target, named: &str) -> Result<Target, Failure> {
     let known = tracker.status()?.targets.into_iter().map(|status| status.target);
-    let mut targets = known.chain([configured.clone()]);
-    targets.find(|target| target.id() == named || name_of(target) == named).ok_or_else(|| {
-        Failure::Failed(format!("no server is known as {named}; `shelltrack status` shows those that are"))
-    })
+    let targets: Vec<_> = known.chain([configured.clone()]).collect();
+    if let Some(meant) = targets.iter().find(|target| target.id() == named || words_of(target) == named) {
+        return Ok(meant.clone());
+    }
+    let called: BTreeMap<_, _> = targets
+        .iter()
+        .filter(|target| name_of(target) == named)
+        .map(|target| (target.id(), target))
+        .collect();
+    let ids = || called.keys().cloned().collect::<Vec<_>>().join(", ");
+    match (called.len(), called.values().next()) {
+        (1, Some(meant)) => Ok((*meant).clone()),
+        (0, _) => Err(Failure::Failed(format!(
+            "no server is known as {named}; `shelltrack status` shows those that are"
+        ))),
+        _ => Err(Failure::Failed(format!("several servers are called {named}: name one of {}", ids()))),
+    }
+}
+
+/// A program with its arguments, as a person may type it; otherwise the name.
+fn words_of(target: &Target) -> String {
+    match target {
+        Target::Stdio { command, args } => {
+            let words = [command.display().to_string()].into_iter().chain(args.iter().cloned());
+            words.collect::<Vec<_>>().join(" ")
+        }
+        other => name_of(other),
+    }
 }

@@ -21,7 +21,10 @@ const PREFIX_CHARS_MIN: usize = 4;
 pub(crate) fn dead_letters(config: Option<&Path>, command: &DeadLetters) -> Result<ExitCode, Failure> {
     let settings = Settings::load(config, &SessionBuddy::default())?;
     let tracker = settings.tracker(settings.sandbox(Profile::OneShot)?)?;
-    let letters = tracker.dead_letters()?;
+    let mut letters = tracker.dead_letters()?;
+    for target in letters.iter_mut().filter_map(|letter| letter.target.as_mut()) {
+        *target = target.without_arguments();
+    }
     match command {
         DeadLetters::List { json } => list(&letters, *json),
         DeadLetters::Show { key, json } => show(&letters, key, *json),
@@ -112,6 +115,9 @@ fn find<'a>(letters: &'a [DeadLetter], key: &str) -> Result<&'a str, Failure> {
     let found: BTreeSet<_> = letters.iter().filter(meant).map(|letter| letter.session.as_str()).collect();
     match (found.len(), found.first()) {
         (1, Some(key)) => Ok(key),
+        (0, _) if typed.len() < PREFIX_CHARS_MIN => Err(Failure::Failed(format!(
+            "{key} is too short: give at least {PREFIX_CHARS_MIN} characters of the key"
+        ))),
         (0, _) => Err(Failure::Failed(format!("no dead letter belongs to a session with the key {key}"))),
         _ => Err(Failure::Failed(format!("{key} is the beginning of several keys: give more of it"))),
     }
@@ -177,6 +183,13 @@ mod tests {
         for wrong in ["3f2b", "3f2", "", "nothing"] {
             assert!(find(&letters, wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_too_short_is_told_as_such() {
+        let told = |key: &str| format!("{:?}", find(&[letter("3f2b8c1e-1")], key).unwrap_err());
+        assert!(told("3f2").contains("at least 4 characters"), "{}", told("3f2"));
+        assert!(told("3f2c").contains("no dead letter"), "{}", told("3f2c"));
     }
 
     #[test]

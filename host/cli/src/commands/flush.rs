@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use shelltrack_sandbox::Profile;
 use shelltrack_tracker::{FlushReport, TargetStatus, Tracker, Waiting};
 
-use super::name_of;
+use super::{name_of, silent_agent};
 use crate::args::Flush;
 use crate::config::{SessionBuddy, Settings};
 use crate::failure::{Failure, tell};
@@ -35,6 +35,12 @@ pub(crate) fn flush(config: Option<&Path>, flush: &Flush) -> Result<ExitCode, Fa
     watch.show_progress("");
     let report = report?;
     judge(&report)?;
+    if report.dead_letters > 0 {
+        let letters = output::several(report.dead_letters, "event");
+        tell(&format!(
+            "{letters} given up, none since the last flush; `shelltrack dead-letters list` says why"
+        ));
+    }
     output::print(&format!("{} delivered\n", output::several(report.delivered, "event")))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -108,6 +114,12 @@ impl<'a> Watch<'a> {
         if waiting.unchanged_for < TOLD_AFTER && !self.tracker.is_any_held_open() {
             return ControlFlow::Continue(());
         }
+        if waiting.unchanged_for >= TOLD_AFTER
+            && let Some((pid, since)) = self.tracker.silent_agent()
+        {
+            let (name, why) = silent_agent(pid, since);
+            self.tell_once(Obstacle::Away, &name, &why);
+        }
         let targets = waiting.targets();
         let mut in_vain = 0;
         for target in &targets {
@@ -141,14 +153,21 @@ impl<'a> Watch<'a> {
 }
 
 fn judge(report: &FlushReport) -> Result<(), Failure> {
-    let FlushReport { waiting, dead, remaining, .. } = report;
-    if *dead == 0 && *remaining == 0 {
-        return Ok(());
-    }
-    Err(Failure::Failed(format!(
+    let FlushReport { waiting, dead, remaining, given_up, .. } = report;
+    let earlier = format!(
+        "{} given up since the last flush; `shelltrack dead-letters list` says why",
+        output::several(*given_up, "event")
+    );
+    let now = format!(
         "of {} {remaining} still wait and {dead} were given up; see `shelltrack status`",
         output::several(*waiting, "event")
-    )))
+    );
+    match (*dead > 0 || *remaining > 0, *given_up > 0) {
+        (false, false) => Ok(()),
+        (false, true) => Err(Failure::Failed(earlier)),
+        (true, false) => Err(Failure::Failed(now)),
+        (true, true) => Err(Failure::Failed(format!("{now}; before that {earlier}"))),
+    }
 }
 
 #[cfg(test)]
@@ -157,10 +176,12 @@ mod tests {
 
     #[test]
     fn only_what_was_delivered_counts_as_success() {
-        let all = FlushReport { waiting: 3, delivered: 3, dead: 0, remaining: 0 };
+        let all = FlushReport { waiting: 3, delivered: 3, ..FlushReport::default() };
         assert!(judge(&all).is_ok());
         assert!(judge(&FlushReport { delivered: 2, dead: 1, ..all }).is_err());
         assert!(judge(&FlushReport { delivered: 2, remaining: 1, ..all }).is_err());
+        assert!(judge(&FlushReport { given_up: 1, dead_letters: 1, ..all }).is_err());
+        assert!(judge(&FlushReport { dead_letters: 1, ..all }).is_ok(), "that was told already");
     }
 
     #[test]

@@ -99,16 +99,25 @@ async fn connect(settings: &Settings, sandbox: Arc<Sandbox>) -> Result<SessionBu
     })
 }
 
-/// What a target is called in messages.
+/// What a target is called in messages. Arguments of a program are left out, see
+/// [`Target::without_arguments`].
 fn name_of(target: &Target) -> String {
     match target {
         Target::Embedded { database } => format!("embedded, {}", database.display()),
-        Target::Stdio { command, args } => {
-            let words = [command.display().to_string()].into_iter().chain(args.iter().cloned());
-            words.collect::<Vec<_>>().join(" ")
-        }
+        Target::Stdio { command, args } if args.is_empty() => command.display().to_string(),
+        Target::Stdio { command, .. } => format!("{} …", command.display()),
         Target::Http { url } => url.clone(),
     }
+}
+
+/// What is told of an agent that lives and does nothing: its name, and what is known of it.
+fn silent_agent(pid: u32, since_ms: u64) -> (String, String) {
+    let why = format!(
+        "says nothing since {}: it is stopped or hangs. `kill -CONT {pid}` lets it go on; after \
+         `kill -KILL {pid}` another one takes its place",
+        output::time_of_ms(since_ms)
+    );
+    (format!("agent, pid {pid}"), why)
 }
 
 /// Milliseconds since 1970.

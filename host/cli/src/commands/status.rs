@@ -12,7 +12,7 @@ use shelltrack_sandbox::types::Outcome;
 use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tracker::{Target, TargetStatus, Tracker, Unserved};
 
-use super::{connect, name_of, now_ms, runtime};
+use super::{connect, name_of, now_ms, runtime, silent_agent};
 use crate::config::Settings;
 use crate::failure::{FAILED, Failure};
 use crate::output::{duration, lines, print, print_json, several, time_of_ms};
@@ -73,7 +73,7 @@ fn look(config: Option<&Path>, status: &args::Status) -> Result<ExitCode, Failur
     let settings = Settings::load(config, &status.session_buddy)?;
     let sandbox = settings.sandbox(Profile::OneShot)?;
     let tracker = settings.tracker(Arc::clone(&sandbox))?;
-    let told = tracker.status()?;
+    let mut told = tracker.status()?;
     let of_disk = of_disk(&tracker);
     // On a disk that takes nothing an agent could not even say that it is there.
     let is_revived = of_disk.is_none() && tracker.revive_agent()?;
@@ -90,6 +90,8 @@ fn look(config: Option<&Path>, status: &args::Status) -> Result<ExitCode, Failur
     let now_ms = now_ms();
     let mut attention = attention(&told, Some(&server_now), now_ms);
     attention.extend(of_disk);
+    told.target = told.target.without_arguments();
+    told.targets.iter_mut().for_each(|seen| seen.target = seen.target.without_arguments());
     let log_file = agent_log::path(&told.spool);
     let report = Report { now_ms, status: told, config_file: settings.file, log_file, server_now, attention };
     if status.json {
@@ -162,20 +164,28 @@ fn attention(status: &shelltrack_tracker::Status, now: Option<&Probe>, now_ms: u
             told.push(format!("{name}: {error}"));
             continue;
         }
-        if answers(&target.target) {
-            continue;
-        }
-        if let Some(reason) = &target.needs_attention {
+        let is_settled = answers(&target.target) && target.lacked_tools();
+        if let Some(reason) = target.needs_attention.as_ref().filter(|_| !is_settled) {
+            // One that refuses our calls may connect with anybody, as our own server does.
             told.push(format!("{name}: {reason}"));
-        } else if let Some(since) = target.unreachable_since_ms
+        } else if !answers(&target.target)
+            && let Some(since) = target.unreachable_since_ms
             && status.queued > 0
             && now_ms.saturating_sub(since) > UNREACHABLE_MAX_MS
         {
             told.push(format!("{name}: does not answer since {}", time_of_ms(since)));
         }
     }
+    told.extend(of_agent(status));
     told.extend(of_spool(status, now_ms));
     told
+}
+
+/// An agent that does nothing keeps nobody waiting when nothing waits.
+fn of_agent(status: &shelltrack_tracker::Status) -> Option<String> {
+    let (pid, since) = status.agent_pid.zip(status.agent_silent_since_ms).filter(|_| status.queued > 0)?;
+    let (name, why) = silent_agent(pid, since);
+    Some(format!("{name}: {why}"))
 }
 
 fn of_probe(target: &Target, now: &Probe) -> Option<String> {
@@ -265,7 +275,11 @@ fn text(report: &Report, is_revived: bool) -> String {
         (None, None) => "not reachable".to_owned(),
     };
     let agent = match (status.agent_pid, &status.agent_version) {
-        (Some(pid), Some(version)) => format!("running, pid {pid}, version {version}"),
+        (Some(pid), Some(version)) => {
+            let is_silent = status.agent_silent_since_ms;
+            let silent = is_silent.map(|since| format!(", says nothing since {}", time_of_ms(since)));
+            format!("running, pid {pid}, version {version}{}", silent.unwrap_or_default())
+        }
         _ if is_revived => "was not running; one is being started".to_owned(),
         _ if status.queued > 0 || status.open_sessions > 0 => "not running".to_owned(),
         _ => "not running; there is nothing to do".to_owned(),
@@ -307,7 +321,9 @@ fn target_line(target: &TargetStatus) -> String {
         line += &format!(", last delivery {}", time_of_ms(delivered));
     }
     if let Some(since) = target.unreachable_since_ms {
-        line += &format!(", does not answer since {}", time_of_ms(since));
+        // One that refuses us answers.
+        let what = if target.needs_attention.is_some() { "takes nothing" } else { "does not answer" };
+        line += &format!(", {what} since {}", time_of_ms(since));
     }
     if let Some(error) = &target.last_error {
         line += &format!(", last error: {error}");

@@ -10,6 +10,7 @@ fn quiet() -> Status {
         spool: PathBuf::from("/spool"),
         target: Target::Http { url: "http://h/mcp".to_owned() },
         agent_pid: None,
+        agent_silent_since_ms: None,
         agent_version: None,
         queued: 0,
         queued_bytes: 0,
@@ -81,6 +82,39 @@ fn a_server_that_does_not_answer_for_long_needs_a_person_when_events_wait_for_it
 fn a_server_without_the_tracking_tools_is_told_in_one_plain_line() {
     let stock = Probe { lacks: Some("it has no tracking tools".to_owned()), ..reached() };
     check(&quiet(), &stock, 0, &["http://h/mcp: it has no tracking tools"]);
+}
+
+#[test]
+fn a_server_that_refuses_calls_needs_a_person_though_it_connects_with_anybody() {
+    let words = Some("HTTP 401: no token".to_owned());
+    let seen = TargetStatus { needs_attention: words.clone(), last_error: words, ..target("http://h/mcp") };
+    let refused = Status { queued: 1, targets: vec![seen.clone()], ..quiet() };
+    for probe in [reached(), down()] {
+        check(&refused, &probe, 0, &["http://h/mcp: HTTP 401"]);
+    }
+    assert!(!attention(&refused, None, 0).is_empty(), "the metrics say the same");
+    let line = target_line(&seen);
+    assert!(line.contains("takes nothing since") && !line.contains("does not answer"), "{line}");
+}
+
+#[test]
+fn a_server_that_lacked_the_tools_and_has_them_now_needs_nobody() {
+    let lacked = TargetStatus {
+        needs_attention: Some("offers no track_session_start".to_owned()),
+        tools: Some(vec!["ping".to_owned()]),
+        ..target("http://h/mcp")
+    };
+    let waiting = Status { queued: 1, targets: vec![lacked], ..quiet() };
+    check(&waiting, &reached(), 0, &[]);
+    check(&waiting, &down(), 0, &["offers no track_session_start"]);
+}
+
+#[test]
+fn an_agent_that_does_nothing_needs_a_person_while_events_wait() {
+    let silent = Status { agent_pid: Some(7), agent_silent_since_ms: Some(1), ..quiet() };
+    check(&silent, &reached(), 2, &[]);
+    check(&Status { queued: 1, ..silent.clone() }, &reached(), 2, &["pid 7: says nothing since"]);
+    check(&Status { queued: 1, agent_silent_since_ms: None, ..silent }, &reached(), 2, &[]);
 }
 
 #[test]

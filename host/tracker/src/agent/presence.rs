@@ -15,6 +15,10 @@ use crate::fault::Part;
 use crate::process::ProcessId;
 use crate::spool::{Spool, remove};
 
+/// How long an agent may say nothing, milliseconds: four times as long as it means to. One that works through a
+/// long queue on a slow disk is late, too.
+const SILENT_MAX_MS: u64 = 120_000;
+
 /// The agent that can be relied upon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Presence {
@@ -48,6 +52,14 @@ impl Presence {
     /// The agent that can be relied upon, if there is one.
     pub(crate) fn current(spool: &Spool) -> Option<Self> {
         Self::announced(spool).filter(|presence| presence.process.is_whole())
+    }
+
+    /// When it last said that it is there, where it lives and yet does nothing: it is stopped, or says nothing
+    /// for clearly longer than it should. Where the machine slept or the clock leapt the latter is wrong for
+    /// the seconds until it looks around: good for words, and no reason to replace it.
+    pub(crate) fn silent_since_ms(&self, now_ms: u64) -> Option<u64> {
+        let is_late = now_ms.saturating_sub(self.seen_ms) > SILENT_MAX_MS;
+        (is_late || self.process.is_stopped()).then_some(self.seen_ms)
     }
 
     /// Announces this process as the agent, or that it is still there.
@@ -168,6 +180,28 @@ mod tests {
     fn agent(version: &str, build: i64, stays: bool) -> Presence {
         let process = ProcessId::of(std::process::id());
         Presence { process, version: version.to_owned(), build, seen_ms: 1, stays }
+    }
+
+    #[test]
+    fn an_agent_is_silent_when_it_is_late_or_stopped_and_not_when_a_clock_was_set_back() {
+        let lives = Presence { seen_ms: 1_000_000, ..agent("0.0.1", 0, false) };
+        assert_eq!(lives.silent_since_ms(1_000_000 + SILENT_MAX_MS), None);
+        assert_eq!(lives.silent_since_ms(1_000_001 + SILENT_MAX_MS), Some(1_000_000));
+        assert_eq!(lives.silent_since_ms(0), None);
+
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = ProcessId::of(child.id());
+        kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
+        let stopped = Presence { process, ..lives };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while !stopped.process.is_stopped() && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        let told = stopped.silent_since_ms(1_000_000);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(told, Some(1_000_000));
+        assert!(!stopped.process.is_stopped(), "one that is gone is not stopped");
     }
 
     #[test]

@@ -31,6 +31,14 @@ pub(crate) fn look_at(pid: u32) -> Look {
     }
 }
 
+/// Whether it was stopped by a signal or a debugger; `false` where that cannot be read.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    let stat = told_of(pid, "stat").and_then(|stat| fs::read_to_string(stat).ok()).unwrap_or_default();
+    // The command name may hold blanks and parentheses; the last one ends it.
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().next());
+    matches!(state, Some("T" | "t"))
+}
+
 /// What the system tells of a process. `None` where there is no `/proc`, or it is that of another pid
 /// namespace (a container that was given the machine's): there the same number is somebody else.
 fn told_of(pid: u32, what: &str) -> Option<PathBuf> {

@@ -12,8 +12,8 @@ mod linux;
 use linux::Queue;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    boot_id, cwd_of, is_namespace_gone, login_uid, look_at, machine_id, pid_namespace, since_boot,
-    terminal_of,
+    boot_id, cwd_of, is_namespace_gone, is_stopped, login_uid, look_at, machine_id, pid_namespace,
+    since_boot, terminal_of,
 };
 
 #[cfg(not(target_os = "linux"))]
@@ -22,8 +22,8 @@ mod other;
 use other::Queue;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{
-    boot_id, cwd_of, is_namespace_gone, login_uid, look_at, machine_id, pid_namespace, since_boot,
-    terminal_of,
+    boot_id, cwd_of, is_namespace_gone, is_stopped, login_uid, look_at, machine_id, pid_namespace,
+    since_boot, terminal_of,
 };
 
 pub(crate) use exits::Exits;
@@ -83,6 +83,11 @@ impl ProcessId {
     /// Whether it runs and can do its work, being a program that does nothing without its main thread.
     pub(crate) fn is_whole(&self) -> bool {
         !matches!(look_at(self.pid), Look::Headless(_)) && self.is_alive()
+    }
+
+    /// Whether it lives and does nothing until somebody lets it go on.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_alive() && is_stopped(self.pid)
     }
 }
 

@@ -28,6 +28,12 @@ pub(crate) fn look_at(pid: u32) -> Look {
     }
 }
 
+/// Whether it was stopped by a signal or a debugger; `false` where that cannot be read.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    let is_stopped = |process: &sysinfo::Process| process.status() == sysinfo::ProcessStatus::Stop;
+    with_process(pid, ProcessRefreshKind::nothing(), |process| Some(is_stopped(process))).unwrap_or(false)
+}
+
 /// Names this run of the machine by when it began.
 pub(crate) fn boot_id() -> String {
     System::boot_time().map_or_else(|_| String::new(), |seconds| seconds.to_string())

@@ -213,7 +213,7 @@ async fn answer(
 ) -> Result<StreamableHttpPostResponse, Failure> {
     let session = response.headers().get("mcp-session-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let is_request = matches!(asked, JsonRpcMessage::Request(_));
-    match media_type(response.headers()) {
+    match media_type(response.headers()).as_str() {
         "text/event-stream" => {
             let bounded = response.bytes_stream().scan(0_usize, |total, chunk| {
                 let chunk = chunk.map_err(|error| of_reqwest(&error)).and_then(|chunk| {
@@ -327,7 +327,29 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-fn media_type(headers: &HeaderMap) -> &str {
+/// Without its parameters and in lower case: media types are the same in any case (RFC 9110, section 8.3.1).
+fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_is_the_same_in_any_case_and_with_any_parameters() {
+        for (header, expected) in [
+            ("application/json", "application/json"),
+            ("Application/JSON", "application/json"),
+            ("TEXT/Event-Stream ;charset=UTF-8", "text/event-stream"),
+            ("text/html; x=application/json", "text/html"),
+            ("", ""),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, header.parse().unwrap())]);
+            assert_eq!(media_type(&headers), expected, "{header}");
+        }
+        assert_eq!(media_type(&HeaderMap::new()), "");
+    }
 }

@@ -14,6 +14,7 @@
 //!   breaker-ID.json             its breaker
 //!   agent.json, agent.last.json, *.lock   the agent
 //!   fill.json, rate             how full the spool is; how many may start (its modification time)
+//!   flushed                     when a flush last told of dead letters (its modification time)
 //!   emissions*, metrics.json    what shells leave to be counted; the counters
 //!   history*.jsonl              the last sessions that were delivered
 //!   agent.log*                  the agent's log

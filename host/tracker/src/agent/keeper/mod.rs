@@ -29,6 +29,7 @@ use uuid::Uuid;
 use super::session::OpenSession;
 use super::{Item, Moment, Note, Order, Shared, again, dead, lock};
 use crate::Target;
+use crate::clock::now_ms;
 use crate::fault::Part;
 use crate::spool::{Envelope, FORMAT, Fill, Kind, Seen, Spool, is_files_fault, remove, watch_new};
 use sessions::Sessions;
@@ -39,6 +40,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 /// How often the agent says that it is still there: the precision of an end nobody witnessed.
 const SAY_SO: Duration = Duration::from_secs(30);
+/// What the wall clock says beyond that since it was last said, milliseconds, is no lapse of time.
+const CLOCK_LEAP_MS: u64 = 60_000;
 /// News that are taken at once: some hundred milliseconds of work on a slow disk.
 const NEWS_MAX: usize = 128;
 /// How often sessions are looked for that are to be forgotten: that takes reading all of them.
@@ -60,7 +63,8 @@ pub(super) struct Keeper {
     unreadable: HashMap<(Uuid, Kind), u32>,
     last_seen_ms: Option<u64>,
     published: Fill,
-    announced: Option<Instant>,
+    /// When that was last said, by both clocks.
+    announced: Option<(Instant, u64)>,
     forgot: Instant,
 }
 
@@ -153,10 +157,13 @@ impl Keeper {
         if self.shared.visiting {
             return lock::is_awaited(&self.shared.spool);
         }
-        if self.announced.is_none_or(|at| at.elapsed() >= SAY_SO) {
+        if self.announced.is_none_or(|(at, _)| at.elapsed() >= SAY_SO) {
             self.announce();
             self.tidy();
             self.let_targets_go();
+        } else if self.announced.is_some_and(|(_, at_ms)| now_ms().abs_diff(at_ms) > CLOCK_LEAP_MS) {
+            // The machine slept, or the clock was set: what was said seems to be old, or not to have been yet.
+            self.announce();
         }
         if self.forgot.elapsed() >= FORGET {
             self.forgot = Instant::now();

@@ -21,7 +21,7 @@ impl Keeper {
             return;
         }
         match Presence::announce(&self.shared.spool, now_ms(), self.shared.stays) {
-            Ok(()) => self.announced = Some(Instant::now()),
+            Ok(()) => self.announced = Some((Instant::now(), now_ms())),
             Err(error) => tracing::error!(%error, "the agent cannot announce itself"),
         }
     }
