@@ -105,10 +105,11 @@ impl Begun {
             Ok(session) => session,
             Err(error @ (Error::TooManyStarts { .. } | Error::SpoolFull { .. })) => {
                 let key = self.context.correlation_id.as_deref().unwrap_or_default();
-                let _word = self.tracker.leave_word_of_refusal(key);
+                let word = self.tracker.leave_word_of_refusal(key);
                 tracing::warn!(%error, "the session is not recorded");
                 // Kept until the command is over: it may ask.
                 drop(ends.recv());
+                drop(word);
                 // Nobody listens any more when the command ended long ago.
                 drop(refused.send(error));
                 return Ok(());

@@ -28,7 +28,7 @@ impl Keeper {
     /// The shell ended just now, unless it was gone when it was first looked at: nobody saw that.
     pub(super) fn is_gone(&mut self, key: Uuid, was_seen: bool) {
         let load = || OpenSession::load(&self.shared.spool, key).ok().flatten();
-        let gone = match if was_seen { None } else { load() } {
+        let gone = match (!was_seen).then(load).flatten() {
             Some(session) => self.last_known(&session),
             None => Gone { key, reason: ExitReason::Vanished, at_us: now_us() },
         };
