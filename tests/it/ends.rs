@@ -41,6 +41,27 @@ fn a_killed_wrapper_ends_nothing_while_its_command_lives() {
 }
 
 #[test]
+fn an_end_that_a_stopped_wrapper_announces_late_tells_when_the_command_ended() {
+    let home = Home::new();
+    let mut command = home.shelltrack_command(&["run", "--", "sleep", "300"]);
+    let wrapper = Running::start(command.stdin(Stdio::null()));
+    wait_until("the session is open", BOUND, || (home.list(&["--active"]).len() == 1).then_some(()));
+    home.flush();
+    wrapper.signal(Signal::STOP);
+    let command = home.processes().into_iter().find(|process| process.command.starts_with("sleep")).unwrap();
+    signal_stranger(&command, Signal::KILL);
+    let inferred = wait_until_over(&home);
+    assert_eq!(inferred.text("exit_reason"), "vanished");
+    wrapper.signal(Signal::CONT);
+    assert_eq!(wrapper.finish(BOUND).status, 137);
+    let record = wait_until("the announced end replaces it", BOUND, || {
+        home.sessions().into_iter().find(|record| record.text("exit_reason") == "signaled")
+    });
+    record.check_ended(137);
+    assert_eq!(record.text("end_time"), inferred.text("end_time"));
+}
+
+#[test]
 fn a_shell_that_is_killed_while_no_agent_runs_is_ended_by_the_next_one() {
     let home = Home::new();
     let mut shell = Shell::open(&home);

@@ -7,7 +7,7 @@ use shelltrack_sandbox::{Profile, Sandbox};
 use shelltrack_tests::store::stored;
 use shelltrack_tests::swarm::swarm;
 use shelltrack_tests::{BOUND, Home, Shell, wait_until};
-use shelltrack_tracker::{Config, ShellEnd, StartLimit, Target, Tracker, surroundings};
+use shelltrack_tracker::{Config, EndedAt, ShellEnd, StartLimit, Target, Tracker, surroundings};
 
 /// Most memory of its own an agent may have resident, in KiB as the kernel says. (Pages of the program's
 /// file come on top; how many depends on how it was built: `SHELLTRACK_RSS_MIB=30` holds a release build
@@ -52,7 +52,9 @@ fn accept(tracker: &Tracker, pid: &str, ended: bool) {
     context.metadata = "{}".to_owned();
     let session = tracker.start(context).unwrap();
     if ended {
-        session.end(ShellEnd { exit_status: Some(0), exit_reason: ExitReason::Exited }).unwrap();
+        session
+            .end(ShellEnd { exit_status: Some(0), exit_reason: ExitReason::Exited, at: EndedAt::Now })
+            .unwrap();
     }
 }
 

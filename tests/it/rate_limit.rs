@@ -55,6 +55,25 @@ fn a_command_runs_untouched_when_its_session_is_one_too_many() {
 }
 
 #[test]
+fn an_end_in_a_command_whose_session_is_not_recorded_is_silent() {
+    let program = shelltrack_tests::binary::shelltrack().to_str().unwrap();
+    let script = r#""$0" end "$SHELLTRACK_SESSION"; echo $?,${#SHELLTRACK_SESSION}"#;
+    let home = Home::with_config(NARROW);
+    wait_until("a session is refused", BOUND, || {
+        take_all_tokens(&home);
+        let ran = home.run(&["sh", "-c", script, program]).expect(0);
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("0,36\n", ""));
+        (home.status()["refused"]["rate_limit"] != 0).then_some(())
+    });
+    let files = home.files();
+    assert!(files.iter().all(|(path, _)| path.extension().is_none_or(|kind| kind != "refused")), "{files:?}");
+    // Here it is known before the command begins.
+    let home = Home::with_config("[limits]\nstarts_burst = \"x\"\n");
+    let ran = home.run(&["sh", "-c", script, program]).expect(0);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.lines().count()), ("0,0\n", 1), "{ran:?}");
+}
+
+#[test]
 fn on_a_terminal_a_person_is_told_when_the_command_is_over() {
     let home = Home::with_config(NARROW);
     let Some(terminal) = Terminal::open(&home) else { return skip("there is no tmux") };

@@ -203,6 +203,28 @@ fn a_limit_on_the_size_of_files_harms_no_command() {
 }
 
 #[test]
+fn a_disk_that_takes_a_minute_loses_no_session_and_makes_none_longer() {
+    let mut home = Home::new();
+    let (source, library) = (home.path().join("slow.c"), home.path().join("slow.so"));
+    // The agent is not to be slow as well.
+    let slow = "#define _GNU_SOURCE\n#include <string.h>\n#include <sys/prctl.h>\n#include <sys/syscall.h>\n\
+        #include <unistd.h>\nint fsync(int file) { char name[16]; prctl(PR_GET_NAME, name);\n\
+        if (!strcmp(name, \"recorder\")) sleep(60); return syscall(SYS_fsync, file); }\n";
+    std::fs::write(&source, slow).unwrap();
+    let compiled = home.command("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    if !cfg!(target_os = "linux") || !compiled.is_ok_and(|status| status.success()) {
+        return shelltrack_tests::skip("no slow disk can be made here");
+    }
+    home.set("LD_PRELOAD", library.to_str().unwrap());
+    let ran = home.run(&["sh", "-c", "exit 3"]).expect(3);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    let record = only_session(&home);
+    record.check_ended(3);
+    // Whoever waits for the disk waits for longer.
+    assert!(record.duration_seconds() < 4.0, "{record:#?}");
+}
+
+#[test]
 fn a_command_runs_also_where_no_descriptor_is_left_to_watch_it() {
     let home = Home::new();
     // Whatever else is open here would leave none for the loader.

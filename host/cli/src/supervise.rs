@@ -8,17 +8,21 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
+#[cfg(target_os = "linux")]
+use nix::libc;
 use nix::sys::signal::SigSet;
 use nix::unistd::{getpgid, getpgrp, getsid};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid,
 };
+use shelltrack_tracker::EndedAt;
 use signal_hook::consts::signal::{
     SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1,
-    SIGUSR2, SIGVTALRM, SIGWINCH,
+    SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -28,11 +32,26 @@ use crate::failure::{NOT_EXECUTABLE, NOT_FOUND, SIGNALED};
 use crate::inherited::hand_on;
 use crate::places::find_program;
 
-/// Signals a command may expect from outside. Left alone are those that say we ourselves did wrong,
-/// and SIGTTIN and SIGTTOU, which stop us together with the command as they are meant to.
-const PASSED_ON: [i32; 12] = [
-    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGWINCH, SIGTSTP,
+/// Signals a command may expect from outside, besides those of its system alone. Left alone are those that
+/// say we ourselves did wrong, and SIGTTIN and SIGTTOU, which stop us together with the command as they are
+/// meant to.
+const PASSED_ON: [i32; 14] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGWINCH,
+    SIGTSTP, SIGXCPU, SIGXFSZ,
 ];
+
+/// All of them. Two below `SIGRTMIN` belong to the C library (signal(7)).
+#[cfg(target_os = "linux")]
+fn passed_on() -> impl Iterator<Item = i32> {
+    let named = PASSED_ON.into_iter().chain([libc::SIGPWR, libc::SIGSTKFLT]);
+    named.chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+}
+
+/// All of them.
+#[cfg(not(target_os = "linux"))]
+fn passed_on() -> impl Iterator<Item = i32> {
+    PASSED_ON.into_iter()
+}
 
 /// Why a command did not start.
 #[derive(Debug)]
@@ -75,6 +94,10 @@ pub(crate) struct Supervisor {
     late: Vec<i32>,
     stopped: bool,
     interrupted: bool,
+    /// We were stopped since the command was last seen alive.
+    slept: bool,
+    /// When the command was last seen alive.
+    lived: SystemTime,
 }
 
 impl Supervisor {
@@ -82,12 +105,13 @@ impl Supervisor {
     /// inherits that. Where the system does not tell what is ignored, the takeover waits for
     /// [`Self::launch`], since a command never inherits a handler.
     pub(crate) fn prepare() -> io::Result<Self> {
-        let (early, late) = match ignored() {
-            Some(ignored) => (PASSED_ON.into_iter().filter(|s| ignored & bit(*s) == 0).collect(), Vec::new()),
-            None => (Vec::new(), PASSED_ON.to_vec()),
+        let (early, late): (Vec<i32>, _) = match ignored() {
+            Some(ignored) => (passed_on().filter(|s| ignored & bit(*s) == 0).collect(), Vec::new()),
+            None => (Vec::new(), passed_on().collect()),
         };
         let signals = SignalsInfo::new([SIGCHLD, SIGCONT].into_iter().chain(early))?;
-        Ok(Self { signals, late, stopped: false, interrupted: false })
+        let lived = SystemTime::now();
+        Ok(Self { signals, late, stopped: false, interrupted: false, slept: false, lived })
     }
 
     /// Starts the command.
@@ -124,15 +148,27 @@ impl Supervisor {
                 if let Some(ended) = ended(&status) {
                     return Ok(ended);
                 }
+                self.lived = SystemTime::now();
                 self.stopped = status.stopped();
                 if self.stopped {
                     self.stop_as_well(child)?;
                 }
             }
+            (self.lived, self.slept) = (SystemTime::now(), false);
             let arrived: Vec<Origin> = self.signals.wait().collect();
             for origin in arrived {
                 self.pass_on(&origin, child);
             }
+        }
+    }
+
+    /// When the command ended: now, where [`Self::watch`] has just returned, unless we were stopped.
+    pub(crate) fn ended_at(&mut self) -> EndedAt {
+        let over = SystemTime::now();
+        let continued = self.signals.pending().any(|origin| origin.signal == SIGCONT);
+        match self.slept || continued {
+            true => EndedAt::Between { lived: self.lived, over },
+            false => EndedAt::Then(over),
         }
     }
 
@@ -149,6 +185,7 @@ impl Supervisor {
             self.stopped = false;
         } else if is_under_job_control() {
             signal_hook::low_level::raise(SIGSTOP)?;
+            self.slept = true;
         }
         Ok(())
     }
@@ -156,12 +193,12 @@ impl Supervisor {
     fn pass_on(&mut self, origin: &Origin, child: Pid) {
         match origin.signal {
             SIGCHLD => {}
-            SIGCONT => self.continue_as_well(child),
+            SIGCONT => {
+                self.slept = true;
+                self.continue_as_well(child);
+            }
             signal if is_sent_to_us(origin, child) => {
-                if let Some(signal) = Signal::from_named_raw(signal) {
-                    // The command may have become another user's, or be gone by now.
-                    let _ = kill_process(child, signal);
-                }
+                send(child, signal);
             }
             SIGINT => self.interrupted = true,
             _ => {}
@@ -184,6 +221,22 @@ impl Supervisor {
             true => kill_process_group(child, Signal::CONT),
             false => kill_process(child, Signal::CONT),
         };
+    }
+}
+
+/// Sends a signal by its number; the command may have become another user's, or be gone by now.
+fn send(child: Pid, signal: i32) {
+    match Signal::from_named_raw(signal) {
+        Some(signal) => _ = kill_process(child, signal),
+        // Of the rest there are no names, and so no safe call: the system's shell has one.
+        None => {
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", "kill -$0 $1", &signal.to_string(), &child.as_raw_pid().to_string()]);
+            let silent = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            if let Err(error) = silent.status() {
+                tracing::warn!(%error, signal, "a signal is not passed on");
+            }
+        }
     }
 }
 
@@ -227,8 +280,10 @@ fn ended(status: &WaitIdStatus) -> Option<Ended> {
 /// as well, and so does what the command sends to its whole group.
 fn is_sent_to_us(origin: &Origin, child: Pid) -> bool {
     let sender = origin.process.map(|process| process.pid);
+    let own = rustix::process::getpid().as_raw_pid();
     match origin.cause {
-        Cause::Sent(_) => sender != Some(child.as_raw_pid()),
+        // Linux names ourselves where a file became too large (SIGXFSZ).
+        Cause::Sent(_) => ![Some(child.as_raw_pid()), Some(own)].contains(&sender),
         // Some systems name no cause, yet a sender where there is one.
         Cause::Unknown => sender.is_some_and(|pid| pid > 0 && pid != child.as_raw_pid()),
         _ => false,

@@ -112,6 +112,23 @@ fn a_signal_to_us_alone_reaches_the_command_once() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_only_linux_has_or_that_has_no_name_reaches_the_command_too() {
+    // SIGSTKFLT, SIGXCPU, SIGXFSZ, SIGPWR; SIGRTMIN for programs, one in between, and SIGRTMAX (signal(7)).
+    for signal in [16, 24, 25, 30, 35, 50, 64] {
+        let script = format!("trap 'echo got; exit 5' {signal}; echo ready; while :; do sleep 0.05; done");
+        let (mut child, mut out) = ready(&script);
+        let pid = child.id().to_string();
+        let sent =
+            Command::new("sh").args(["-c", "kill -$0 $1", &signal.to_string(), &pid]).status().unwrap();
+        assert!(sent.success(), "{signal}");
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        assert_eq!((rest.as_str(), child.wait().unwrap().code()), ("got\n", Some(5)), "{signal}");
+    }
+}
+
 #[test]
 fn what_the_command_sends_to_its_whole_group_does_not_come_back_to_it() {
     // The loop gives an echo of the signal every chance to arrive.

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
+use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use shelltrack_sandbox::types::{EndContext, ExitReason, Policy, PreparedEvent, StartContext};
 use shelltrack_sandbox::{Error as SandboxError, Sandbox};
 use uuid::Uuid;
 
-use crate::agent::{AgentCommand, ensure, is_missing};
+use crate::agent::{AgentCommand, ensure, inferred_end, is_missing};
 use crate::metrics::emissions::{Emission, leave};
 use crate::process::ProcessId;
-use crate::spool::{Envelope, Kind, Opened, Spool, watch_new};
+use crate::spool::{Envelope, Kind, Opened, Refusal, Spool, watch_new};
 use crate::{Error, StartLimit, Target, history, rate};
 
 /// What a tracker needs to know.
@@ -39,6 +40,24 @@ pub struct ShellEnd {
     pub exit_status: Option<i32>,
     /// `Exited`, `Signaled` or `Unknown`.
     pub exit_reason: ExitReason,
+    /// When.
+    pub at: EndedAt,
+}
+
+/// When a shell ended.
+#[derive(Clone, Copy, Debug)]
+pub enum EndedAt {
+    /// When this is recorded: whoever says so is the shell itself, or knows no better.
+    Now,
+    /// Then: it was waited for.
+    Then(SystemTime),
+    /// It was waited for by somebody who was stopped meanwhile. An end that the agent saw in between tells when.
+    Between {
+        /// The shell lived then.
+        lived: SystemTime,
+        /// It was over then.
+        over: SystemTime,
+    },
 }
 
 /// Records shells in the spool of this user and machine.
@@ -82,6 +101,40 @@ impl Tracker {
         session
     }
 
+    /// Records both events of a session whose [`Self::start`] or [`Session::end`] takes too long on another
+    /// thread, without waiting for the disk: a loss of power within seconds may still cost them. What is there
+    /// already stays as it is. The limit on starts was that other thread's business.
+    ///
+    /// # Errors
+    /// As of those two.
+    pub fn record_unforced(&self, context: &StartContext, end: ShellEnd) -> Result<(), Error> {
+        let began = Instant::now();
+        let started = self.start_unforced(context);
+        if !matches!(started, Ok((_, false))) {
+            self.count(Emission::Start, started.as_ref().err(), began);
+        }
+        let ended = self.spool.accept_unforced(&started?.0.build_end(end)?, Kind::End);
+        self.count(Emission::End, ended.as_ref().err(), began);
+        self.wake_agent();
+        ended.map(drop)
+    }
+
+    /// `false` when it had a start already.
+    fn start_unforced(&self, context: &StartContext) -> Result<(Session<'_>, bool), Error> {
+        let key_text = context.correlation_id.clone().unwrap_or_default();
+        let key = Uuid::try_parse(&key_text).map_err(|_| Error::UnknownSession(key_text.clone()))?;
+        let prepared = self.build_start(context)?;
+        let session = Session { tracker: self, key, key_text, started_at: Some(prepared.timestamp.clone()) };
+        let is_new = !self.spool.knows(key)
+            && self.spool.accept_unforced(&self.opening(key, prepared, context), Kind::Start)?;
+        Ok((session, is_new))
+    }
+
+    fn opening(&self, key: Uuid, prepared: PreparedEvent, context: &StartContext) -> Envelope {
+        let opened = Opened { target: self.config.target.clone(), process: ProcessId::of(context.pid) };
+        Envelope::new(key, prepared, Some(opened))
+    }
+
     fn record_start(&self, mut context: StartContext) -> Result<Session<'_>, Error> {
         let key_text = context.correlation_id.get_or_insert_with(|| Uuid::new_v4().to_string()).clone();
         let prepared = self.build_start(&context)?;
@@ -89,8 +142,7 @@ impl Tracker {
         let key = Uuid::try_parse(&key_text).map_err(|_| Error::UnknownSession(key_text.clone()))?;
         self.admit_start()?;
         let started_at = Some(prepared.timestamp.clone());
-        let opened = Opened { target: self.config.target.clone(), process: ProcessId::of(context.pid) };
-        self.spool.accept(&Envelope::new(key, prepared, Some(opened)), Kind::Start)?;
+        self.spool.accept(&self.opening(key, prepared, &context), Kind::Start)?;
         Ok(Session { tracker: self, key, key_text: key.to_string(), started_at })
     }
 
@@ -112,7 +164,16 @@ impl Tracker {
         history::read(&self.spool).is_ok_and(|past| past.iter().any(|past| past.key == key))
     }
 
-    /// As [`Self::session`], for a start that may be on its way: it is given `patience`.
+    /// Leaves word that the start with this key was refused, for whoever else is told the key: see
+    /// [`Self::session_soon`]. Holds for as long as the answer is kept, and for an hour at least when this
+    /// process is killed. `None` where nothing can be left.
+    #[must_use]
+    pub fn leave_word_of_refusal(&self, key: &str) -> Option<Refusal> {
+        Uuid::try_parse(key).ok().and_then(|key| self.spool.leave_word_of_refusal(key))
+    }
+
+    /// As [`Self::session`], for a start that may be on its way: it is given `patience`, unless word was left that
+    /// it was refused.
     pub fn session_soon(&self, key: &str, patience: Duration) -> Result<Session<'_>, Error> {
         /// Between two looks, besides being told: a notification may be lost.
         const LOOK: Duration = Duration::from_millis(50);
@@ -129,7 +190,8 @@ impl Tracker {
         loop {
             let found = self.session(key);
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !matches!(found, Err(Error::UnknownSession(_))) {
+            let is_refused = Uuid::try_parse(key).is_ok_and(|key| self.spool.is_refused(key));
+            if left.is_zero() || is_refused || !matches!(found, Err(Error::UnknownSession(_))) {
                 return found;
             }
             let wait = left.min(LOOK);
@@ -232,6 +294,16 @@ impl Session<'_> {
 
     /// `false` when the session has an end already.
     fn record_end(self, end: ShellEnd) -> Result<bool, Error> {
+        let tracker = self.tracker;
+        tracker.spool.accept(&self.build_end(end)?, Kind::End)
+    }
+
+    fn build_end(self, end: ShellEnd) -> Result<Envelope, Error> {
+        let mut timestamp = self.time_of(end.at);
+        // The clock may have been set back since the start.
+        if timestamp.is_some() && parse(timestamp.as_deref()) < parse(self.started_at.as_deref()) {
+            timestamp.clone_from(&self.started_at);
+        }
         let context = EndContext {
             exit_status: end.exit_status,
             exit_reason: end.exit_reason,
@@ -239,11 +311,34 @@ impl Session<'_> {
             correlation_id: Some(self.key_text),
             started_at: self.started_at,
             event_id: None,
-            timestamp: None,
+            timestamp,
         };
         let prepared = self.tracker.sandbox.build_end(&context, &self.tracker.config.policy)?;
-        self.tracker.spool.accept(&Envelope::new(self.key, prepared, None), Kind::End)
+        Ok(Envelope::new(self.key, prepared, None))
     }
+}
+
+impl Session<'_> {
+    /// RFC 3339; `None` for now.
+    fn time_of(&self, at: EndedAt) -> Option<String> {
+        match at {
+            EndedAt::Now => None,
+            EndedAt::Then(over) => Some(rfc3339(over)),
+            EndedAt::Between { lived, over } => {
+                let inferred = inferred_end(&self.tracker.spool, self.key);
+                let seen = parse(inferred.as_deref()).map(SystemTime::from);
+                Some(rfc3339(seen.map_or(over, |seen| seen.max(lived).min(over))))
+            }
+        }
+    }
+}
+
+fn parse(time: Option<&str>) -> Option<DateTime<FixedOffset>> {
+    DateTime::parse_from_rfc3339(time?).ok()
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 impl From<SandboxError> for Error {

@@ -8,11 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, ExitCode};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use rustix::process::Pid;
 use shelltrack_sandbox::types::{EnvironmentInfo, ExitReason, Policy, StartContext, UserInfo, Violation};
 use shelltrack_sandbox::{Error, Profile, Sandbox};
-use shelltrack_tracker::{ShellEnd, surroundings};
+use shelltrack_tracker::{EndedAt, ShellEnd, surroundings};
 use signal_hook::consts::signal::SIGINT;
 use uuid::Uuid;
 
@@ -41,6 +43,8 @@ pub(crate) fn run(config: Option<&Path>, run: Run) -> ExitCode {
     };
     // From here on the terminal is the command's.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic beside the command")));
+    // An `end` in the command is silent about a session that nobody records, as with any empty key.
+    let told = if recording.is_some() { key.as_str() } else { "" };
     let (program, arguments) =
         run.command.split_first().expect("clap accepts no command line without a command");
     let mut supervisor = match Supervisor::prepare() {
@@ -48,10 +52,10 @@ pub(crate) fn run(config: Option<&Path>, run: Run) -> ExitCode {
         Err(error) => {
             // As when there are no descriptors left: the command may need none.
             tell(&format!("signals cannot be passed on: {error}; this session is not recorded"));
-            return give_up(program, &supervise::become_it(program, arguments, &key), None);
+            return give_up(program, &supervise::become_it(program, arguments, ""), None);
         }
     };
-    match supervisor.launch(program, arguments, &key) {
+    match supervisor.launch(program, arguments, told) {
         Ok(child) => accompany(supervisor, child, recording),
         Err(not_started) => give_up(program, &not_started, recording),
     }
@@ -74,6 +78,7 @@ fn accompany(mut supervisor: Supervisor, mut child: Child, recording: Option<Rec
             Some(Ended::Killed(_)) => ExitReason::Signaled,
             None => ExitReason::Unknown,
         },
+        at: supervisor.ended_at(),
     };
     let refused = recorder.and_then(|recorder| recorder.end(end));
     if let Some(refused) = refused.filter(|_| stderr().is_terminal()) {
@@ -99,7 +104,8 @@ fn give_up(program: &OsStr, not_started: &NotStarted, recording: Option<Recordin
     if let Some(recording) = recording {
         let exit_status = Some(i32::from(not_started.status));
         let recorder = recording.start(std::process::id());
-        recorder.end(ShellEnd { exit_status, exit_reason: ExitReason::Exited });
+        let at = EndedAt::Then(SystemTime::now());
+        recorder.end(ShellEnd { exit_status, exit_reason: ExitReason::Exited, at });
     }
     ExitCode::from(not_started.status)
 }
@@ -120,11 +126,14 @@ fn missing_interpreter(program: &OsStr) -> Option<String> {
 impl Recording {
     fn start(self, pid: u32) -> Recorder {
         let Self { settings, sandbox, context } = self;
+        // Here, since a slow disk is not to make a session any shorter or longer.
+        let now = DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Micros, true);
         Recorder::start(settings, sandbox, move || {
             // Our own surroundings: the command's were the same, and it may be elsewhere by now.
             let around = surroundings(std::process::id());
             let StartContext { component_name, shell_type, metadata, correlation_id, .. } = context;
-            StartContext { component_name, shell_type, metadata, correlation_id, pid, ..around }
+            let timestamp = Some(now);
+            StartContext { component_name, shell_type, metadata, correlation_id, pid, timestamp, ..around }
         })
     }
 }

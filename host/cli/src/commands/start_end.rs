@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, getppid};
 use shelltrack_sandbox::Profile;
 use shelltrack_sandbox::types::{ExitReason, StartContext};
-use shelltrack_tracker::{Error, Session, ShellEnd, Tracker, surroundings};
+use shelltrack_tracker::{EndedAt, Error, Session, ShellEnd, Tracker, surroundings};
 use uuid::Uuid;
 
 use super::{clean_shell_type, metadata_json};
@@ -72,11 +72,14 @@ pub(crate) fn end(config: Option<&Path>, end: &End) -> Result<ExitCode, Failure>
             tell(&format!("the session {key} has ended already; nothing changes"));
             return Ok(ExitCode::SUCCESS);
         }
+        // One that is not recorded, which `run` tells.
+        Err(Error::UnknownSession(_)) if is_told_by_run(&end.key) => return Ok(ExitCode::SUCCESS),
         known => known?,
     };
     session.end(ShellEnd {
         exit_status: end.exit_status,
         exit_reason: if end.exit_status.is_some() { ExitReason::Exited } else { ExitReason::Unknown },
+        at: EndedAt::Now,
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -84,8 +87,12 @@ pub(crate) fn end(config: Option<&Path>, end: &End) -> Result<ExitCode, Failure>
 /// The session of that key. `run` records a start beside its command, whose own `end` may come first: such
 /// a start is given a moment.
 fn known<'a>(tracker: &'a Tracker, key: &str) -> Result<Session<'a>, Error> {
-    let told_by_run = env::var_os("SHELLTRACK_SESSION").is_some_and(|told| told == key);
-    tracker.session_soon(key, if told_by_run { START_ON_ITS_WAY } else { Duration::ZERO })
+    tracker.session_soon(key, if is_told_by_run(key) { START_ON_ITS_WAY } else { Duration::ZERO })
+}
+
+/// Whether `run` made the key, as far as can be told.
+fn is_told_by_run(key: &str) -> bool {
+    env::var_os("SHELLTRACK_SESSION").is_some_and(|told| told == key)
 }
 
 fn pid_of(typed: Option<u32>) -> Result<u32, Failure> {

@@ -200,6 +200,7 @@ impl Delivery<'_> {
         match kind {
             Kind::Gone => {
                 session.inferred_end_us = Some(now_us());
+                session.inferred_end_at = Some(envelope.timestamp.clone());
                 sent.is_news = true;
             }
             _ => sent.is_over = true,

@@ -32,6 +32,14 @@ pub(super) fn end_of(spool: &Spool, sandbox: &Sandbox, gone: Gone) -> Result<Opt
     Ok(Some(Envelope::new(gone.key, prepared, None)))
 }
 
+/// When the session ended as far as an agent inferred that already, RFC 3339: its event waits, or is delivered.
+pub(crate) fn inferred_end(spool: &Spool, key: Uuid) -> Option<String> {
+    let waits = || Spool::read_json::<Envelope>(&spool.event_path(key, Kind::Gone)).ok().flatten();
+    let known = || OpenSession::load(spool, key).ok().flatten();
+    // In this order: the agent writes what it knows before the event goes.
+    waits().map(|gone| gone.timestamp).or_else(|| known()?.inferred_end_at)
+}
+
 fn build_end(
     sandbox: &Sandbox,
     session: &OpenSession,

@@ -57,6 +57,7 @@ pub(crate) use again::{PATIENCE_OF_A_PERSON, drop_letter, envelope, finish_inter
 pub(crate) use dead::Letter;
 #[cfg(test)]
 pub(crate) use dead::bury;
+pub(crate) use inferred::inferred_end;
 pub(crate) use lock::is_held;
 pub(crate) use presence::Presence;
 pub(crate) use session::OpenSession;

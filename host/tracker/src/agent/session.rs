@@ -35,6 +35,9 @@ pub(crate) struct OpenSession {
     pub(crate) session_id: Option<String>,
     /// When the inferred end was delivered, microseconds since 1970.
     pub(crate) inferred_end_us: Option<u64>,
+    /// Time of that end, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) inferred_end_at: Option<String>,
 }
 
 impl OpenSession {
@@ -49,6 +52,7 @@ impl OpenSession {
             wire: envelope.wire.clone(),
             session_id: None,
             inferred_end_us: None,
+            inferred_end_at: None,
         }
     }
 

@@ -36,20 +36,22 @@ impl Exits {
         Self { queue: None, ..Self::new() }
     }
 
-    /// Awaits one more. One that is gone already is told of as well.
-    pub(crate) fn add(&mut self, token: u64, process: &ProcessId) {
+    /// Awaits one more. One that is gone already is told of as well; whether it lives is the answer.
+    pub(crate) fn add(&mut self, token: u64, process: &ProcessId) -> bool {
         let told = match &mut self.queue {
             Some(queue) => queue.add(token, process.pid).is_ok(),
             None => false,
         };
         // What is awaited is the process that has the pid now: only if that is still ours is it worth
         // waiting for, and from here on it cannot be mistaken for another.
-        if !process.is_alive() {
+        let lives = process.is_alive();
+        if !lives {
             self.remove(token);
             self.ended.push(token);
         } else if !told {
             self.polled.insert(token, process.clone());
         }
+        lives
     }
 
     /// Awaits one less.

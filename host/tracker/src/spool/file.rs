@@ -86,6 +86,18 @@ pub(crate) fn write_lightly(tmp: &Path, to: &Path, bytes: &[u8], part: Part) -> 
     written
 }
 
+/// As [`write_lightly`]; an existing `to` stays and `AlreadyExists` is the answer.
+pub(super) fn write_new_lightly(tmp: &Path, to: &Path, bytes: &[u8], part: Part) -> io::Result<()> {
+    let written = write_unforced(tmp, bytes, part).and_then(|_| {
+        fault::at(part, Act::Rename)?;
+        rename_new(tmp, to)
+    });
+    if written.is_err() {
+        drop(fs::remove_file(tmp));
+    }
+    written
+}
+
 /// Gives a file its name unless that is taken.
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {

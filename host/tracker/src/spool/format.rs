@@ -29,15 +29,15 @@ impl Spool {
     }
 
     /// Leaves a mark where there is none. Without it (a full disk) the spool is one of this version all
-    /// the same.
+    /// the same, and one that a power failure left empty is made anew: the first shell waits for no disk here.
     pub(super) fn mark_format(&self) {
         let path = self.root().join("format");
         let written = match self.mark() {
             Ok(Some(_)) => return,
-            Ok(None) => self.write_json(&path, &Mark { format: FORMAT }, false, Part::Mark),
+            Ok(None) => self.write_new_lightly(&path, &Mark { format: FORMAT }, Part::Mark),
             Err(error) => {
                 self.set_aside(&path, &format!("is no mark of a format: {error}"));
-                self.write_json(&path, &Mark { format: FORMAT }, false, Part::Mark)
+                self.write_new_lightly(&path, &Mark { format: FORMAT }, Part::Mark)
             }
         };
         if let Err(error) = written

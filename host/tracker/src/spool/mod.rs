@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! spool-MACHINE-NAMESPACE/      0700, of the effective user
-//!   tmp/                        files being written
+//!   tmp/                        files being written; KEY.refused: no such session comes
 //!   new/KEY.{start,gone,end}.json   accepted events; they stay until the server has them
 //!   open/KEY.json               what the agent knows of a session
 //!   dead/KEY.{start,…}.json     dead letters, with the reason (other names there: `letters`)
@@ -28,6 +28,7 @@ mod file;
 mod format;
 mod letters;
 mod place;
+mod refusal;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -45,6 +46,7 @@ use uuid::Uuid;
 pub(crate) use envelope::{Envelope, FORMAT, Kind, Opened};
 pub(crate) use file::{NONBLOCK, is_files_fault, remove};
 pub(crate) use place::siblings;
+pub use refusal::Refusal;
 pub(crate) use watch::{Seen, watch_new};
 
 use crate::Error;
@@ -122,7 +124,22 @@ impl Spool {
 
     /// Accepts an event: durable when this returns. `false` when the session has that event already.
     pub(crate) fn accept(&self, envelope: &Envelope, kind: Kind) -> Result<bool, Error> {
-        match self.write_json(&self.event_path(envelope.key, kind), envelope, false, Part::Event) {
+        self.accepted(self.write_json(&self.event_path(envelope.key, kind), envelope, false, Part::Event))
+    }
+
+    /// As [`Self::accept`], without waiting for the disk: what is accepted so outlives its writer; a
+    /// loss of power within seconds may cost it.
+    pub(crate) fn accept_unforced(&self, envelope: &Envelope, kind: Kind) -> Result<bool, Error> {
+        self.accepted(self.write_new_lightly(&self.event_path(envelope.key, kind), envelope, Part::Event))
+    }
+
+    /// Writes a file that is not there yet; power loss may leave it empty.
+    fn write_new_lightly(&self, path: &Path, value: &impl Serialize, part: Part) -> io::Result<()> {
+        file::write_new_lightly(&self.tmp(), path, &line(value)?, part)
+    }
+
+    fn accepted(&self, written: io::Result<()>) -> Result<bool, Error> {
+        match written {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(self.refusal(&format!("the event cannot be stored: {error}"))),

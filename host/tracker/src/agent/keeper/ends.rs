@@ -11,7 +11,7 @@ use tokio::task::spawn_local;
 use uuid::Uuid;
 
 use super::super::inferred::{self, Gone};
-use super::super::{LEASE, Note, Order};
+use super::super::{LEASE, Note, OpenSession, Order};
 use super::Keeper;
 use crate::Target;
 use crate::clock::now_us;
@@ -25,9 +25,14 @@ const STORE_AGAIN: Duration = Duration::from_secs(10);
 pub(super) const RENEW_EVERY: Duration = Duration::from_secs(LEASE.as_secs() / 3);
 
 impl Keeper {
-    /// The shell ended just now.
-    pub(super) fn is_gone(&mut self, key: Uuid) {
-        self.infer_later(Gone { key, reason: ExitReason::Vanished, at_us: now_us() }, GRACE);
+    /// The shell ended just now, unless it was gone when it was first looked at: nobody saw that.
+    pub(super) fn is_gone(&mut self, key: Uuid, was_seen: bool) {
+        let load = || OpenSession::load(&self.shared.spool, key).ok().flatten();
+        let gone = match (!was_seen).then(load).flatten() {
+            Some(session) => self.last_known(&session),
+            None => Gone { key, reason: ExitReason::Vanished, at_us: now_us() },
+        };
+        self.infer_later(gone, GRACE);
     }
 
     fn infer_later(&mut self, gone: Gone, wait: Duration) {

@@ -123,7 +123,7 @@ impl Keeper {
                 _ = stop.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = try_now.recv() => self.try_now(),
-                key = self.sessions.next_gone() => self.is_gone(key),
+                (key, was_seen) = self.sessions.next_gone() => self.is_gone(key, was_seen),
                 _ = renew.tick() => self.renew(),
                 _ = tick.tick() => if self.tick()? { break },
                 _ = self.inbox.recv_many(&mut news, NEWS_MAX) => self.take(&mut news),
@@ -288,7 +288,9 @@ impl Keeper {
 
     fn keep(&mut self, session: &OpenSession) {
         let target = self.target(&session.target);
-        self.sessions.keep(session, target, session.is_open() && !self.shared.visiting);
+        // A visitor has nobody to watch, and judges those of an earlier run of the machine.
+        let watch = !self.shared.visiting || !self.may_live(session, false);
+        self.sessions.keep(session, target, session.is_open() && watch);
     }
 
     fn enqueue(&mut self, target: Rc<Target>, item: Item) {

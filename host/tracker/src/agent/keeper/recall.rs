@@ -37,13 +37,17 @@ impl Keeper {
             self.keep(session);
             return None;
         }
-        // Nobody saw it end: the last moment at which it is known to have lived is the best guess.
+        let target = self.target(&session.target);
+        self.sessions.keep(session, target, false);
+        Some(self.last_known(session))
+    }
+
+    /// Nobody saw it end: the last moment at which it is known to have lived is the best guess.
+    pub(super) fn last_known(&self, session: &OpenSession) -> Gone {
         let at_us = self.last_seen_ms.unwrap_or(0).saturating_mul(1_000).max(session.accepted_us);
         let reason =
             if session.process.is_of_an_earlier_boot() { ExitReason::Rebooted } else { ExitReason::Vanished };
-        let target = self.target(&session.target);
-        self.sessions.keep(session, target, false);
-        Some(Gone { key: session.key, reason, at_us })
+        Gone { key: session.key, reason, at_us }
     }
 
     /// Forgets sessions whose end was inferred so long ago that nobody will announce it any more. An agent
@@ -77,7 +81,7 @@ impl Keeper {
 
     /// Whether the shell may still be there. A visitor knows nothing of the pids in another namespace:
     /// only a run of the machine that is over is over for them as well, and a namespace that is gone.
-    fn may_live(&self, session: &OpenSession, namespace_is_gone: bool) -> bool {
+    pub(super) fn may_live(&self, session: &OpenSession, namespace_is_gone: bool) -> bool {
         match self.shared.visiting {
             // Of another machine, or one that lost its name, not even that can be told.
             true if !self.shared.spool.is_of_this_machine() => true,

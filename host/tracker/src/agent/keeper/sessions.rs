@@ -28,6 +28,8 @@ enum Watch {
     Nothing,
     /// Its end, under this number.
     End(u64),
+    /// That it was gone when it was first looked at: told under this number.
+    Past(u64),
     /// Its last words: it is gone, and its end is inferred soon.
     LastWords,
 }
@@ -61,15 +63,15 @@ impl Sessions {
         if watch {
             let token = self.next_token;
             self.next_token += 1;
-            self.exits.add(token, &session.process);
+            let lives = self.exits.add(token, &session.process);
             self.awaited.insert(token, session.key);
-            self.set_watch(session.key, Watch::End(token));
+            self.set_watch(session.key, if lives { Watch::End(token) } else { Watch::Past(token) });
         }
     }
 
     /// Nothing more is awaited of the shell.
     pub(super) fn unwatch(&mut self, key: Uuid) {
-        if let Some(Watch::End(token)) = self.set_watch(key, Watch::Nothing) {
+        if let Some(Watch::End(token) | Watch::Past(token)) = self.set_watch(key, Watch::Nothing) {
             self.exits.remove(token);
             self.awaited.remove(&token);
         }
@@ -103,12 +105,14 @@ impl Sessions {
         alive.filter_map(|kept| Some((&kept.target, kept.session_id.as_deref()?)))
     }
 
-    /// The next session whose shell ended. Nothing is lost when this is dropped half way.
-    pub(super) async fn next_gone(&mut self) -> Uuid {
+    /// The next session whose shell ended, and whether it was seen alive before. Nothing is lost when this is
+    /// dropped half way.
+    pub(super) async fn next_gone(&mut self) -> (Uuid, bool) {
         loop {
             let token = self.exits.next().await;
             if let Some(key) = self.awaited.remove(&token) {
-                return key;
+                let is_past = |kept: &Kept| matches!(kept.watch, Watch::Past(_));
+                return (key, !self.kept.get(&key).is_some_and(is_past));
             }
         }
     }

@@ -1,12 +1,15 @@
 //! Ends nobody announced.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use shelltrack_sandbox::types::{ExitReason, StartContext};
 
 use super::World;
 use super::server::Answer;
 use crate::process::ProcessId;
 use crate::spool::{Kind, Spool};
+use crate::{EndedAt, ShellEnd};
 
 /// A process that is gone.
 fn gone() -> ProcessId {
@@ -48,6 +51,110 @@ fn an_announced_end_that_is_late_replaces_an_inferred_one_also_after_the_agent_e
     world.drain();
     assert_eq!(world.buddy.stored(key), ["start", "end vanished", "end exited"]);
     world.check_nothing_left();
+}
+
+/// What the end of this session says of its time: microseconds since 1970.
+fn ended_us(world: &World, key: uuid::Uuid) -> i64 {
+    let ends = world.buddy.calls("track_session_end");
+    let of = |end: &&serde_json::Value| end["metadata"]["correlation_id"] == key.to_string();
+    let end = ends.iter().rfind(of).unwrap();
+    chrono::DateTime::parse_from_rfc3339(end["timestamp"].as_str().unwrap()).unwrap().timestamp_micros()
+}
+
+fn us(time: SystemTime) -> i64 {
+    i64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros()).unwrap()
+}
+
+fn announce(world: &World, key: uuid::Uuid, at: EndedAt) {
+    let end = ShellEnd { exit_status: Some(3), exit_reason: ExitReason::Exited, at };
+    world.tracker().session(&key.to_string()).unwrap().end(end).unwrap();
+    world.drain();
+}
+
+#[test]
+fn an_end_that_was_waited_for_tells_when_and_one_of_a_sleeper_when_the_agent_saw_it() {
+    let world = World::new();
+    let (hour, now) = (Duration::from_secs(3_600), SystemTime::now());
+    let waited = world.start();
+    announce(&world, waited, EndedAt::Then(now + hour));
+    assert_eq!(ended_us(&world, waited), us(now + hour));
+    // What the agent saw while the one who waited slept.
+    for (lived, over) in
+        [(now - hour, now + hour), (now + hour, now + 2 * hour), (now - 2 * hour, now - hour)]
+    {
+        let key = world.start_for(World::target("one"), gone());
+        world.drain();
+        let inferred = ended_us(&world, key);
+        announce(&world, key, EndedAt::Between { lived, over });
+        assert_eq!(ended_us(&world, key), inferred.max(us(lived)).min(us(over)));
+        assert_eq!(world.buddy.stored(key), ["start", "end vanished", "end exited"]);
+    }
+    // Nobody saw anything.
+    let unseen = world.start();
+    announce(&world, unseen, EndedAt::Between { lived: now, over: now + hour });
+    assert_eq!(ended_us(&world, unseen), us(now + hour));
+    world.check_nothing_left();
+}
+
+#[test]
+fn a_session_that_is_recorded_in_a_hurry_beside_a_slow_recorder_is_stored_once() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let context = || StartContext {
+        component_name: "sim".to_owned(),
+        shell_type: "sh".to_owned(),
+        correlation_id: Some(uuid::Uuid::new_v4().to_string()),
+        ..crate::surroundings(std::process::id())
+    };
+    let end = || ShellEnd {
+        exit_status: Some(0),
+        exit_reason: ExitReason::Exited,
+        at: EndedAt::Then(SystemTime::now()),
+    };
+    // The slow one got nowhere, as far as the start, or through just then.
+    for slow_steps in 0..3 {
+        let context = context();
+        let mut slow = (slow_steps > 0).then(|| tracker.start(context.clone()).unwrap());
+        if slow_steps > 1 {
+            slow.take().unwrap().end(end()).unwrap();
+        }
+        tracker.record_unforced(&context, end()).unwrap();
+        if let Some(slow) = slow {
+            slow.end(end()).unwrap();
+        }
+        world.drain();
+        world.check_complete(&[uuid::Uuid::parse_str(context.correlation_id.as_deref().unwrap()).unwrap()]);
+    }
+}
+
+#[test]
+fn an_end_seen_by_a_clock_that_was_set_back_is_none_before_its_start() {
+    let world = World::new();
+    let tracker = world.tracker();
+    let context = StartContext {
+        component_name: "sim".to_owned(),
+        shell_type: "sh".to_owned(),
+        ..crate::surroundings(std::process::id())
+    };
+    let session = tracker.start(context).unwrap();
+    let key = uuid::Uuid::parse_str(session.key()).unwrap();
+    let at = EndedAt::Then(SystemTime::now() - Duration::from_secs(3_600));
+    session.end(ShellEnd { exit_status: Some(0), exit_reason: ExitReason::Exited, at }).unwrap();
+    world.drain();
+    world.check_complete(&[key]);
+}
+
+#[test]
+fn a_start_whose_shell_was_gone_when_it_was_first_seen_ends_when_it_is_last_known_to_have_lived() {
+    let world = World::new();
+    let boot = ProcessId { boot: "an-earlier-run".to_owned(), ..ProcessId::of(std::process::id()) };
+    for (process, end) in [(boot, "end rebooted"), (gone(), "end vanished")] {
+        let start = world.start_event(uuid::Uuid::new_v4(), World::target("one"), process);
+        world.spool.accept(&start, Kind::Start).unwrap();
+        world.run_at(start.accepted_us + 3_600_000_000, async { world.agent(None).await.unwrap() });
+        assert_eq!(world.buddy.stored(start.key), ["start", end]);
+        assert_eq!(ended_us(&world, start.key), i64::try_from(start.accepted_us).unwrap());
+    }
 }
 
 #[test]

@@ -182,3 +182,14 @@ fn an_event_that_is_damaged_while_it_waits_is_a_dead_letter_too() {
     world.buddy.check_stored_once(keys[1]);
     assert_eq!((world.names("new"), world.names("open")), (Vec::new(), Vec::new()));
 }
+
+#[test]
+fn nobody_waits_for_a_start_that_was_refused() {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    let (world, key) = (World::new(), uuid::Uuid::new_v4().to_string());
+    let tracker = world.tracker();
+    let _word = tracker.leave_word_of_refusal(&key).unwrap();
+    let asked = std::time::Instant::now();
+    assert!(matches!(tracker.session_soon(&key, PATIENCE), Err(crate::Error::UnknownSession(_))));
+    assert!(asked.elapsed() < PATIENCE);
+}
