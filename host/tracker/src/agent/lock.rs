@@ -31,11 +31,15 @@ const NEXT: &str = "next.lock";
 const WAIT: Duration = Duration::from_secs(60);
 /// How often it looks. Only one newcomer waits at a time.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long `next.lock` may be held by nobody who waits: by a visitor that looks whether anybody does, and by what
+/// it starts just then, which has its descriptors until it is another program.
+const PASSING: Duration = Duration::from_millis(200);
 
 /// Becomes the agent: the lock, held until it is dropped. `None` when another one sees to it. A newcomer
 /// that `stays` takes the place of one that started itself, and fails when another one stays already.
 pub(super) fn acquire(spool: &Spool, stays: bool) -> io::Result<Option<File>> {
-    let deadline = Instant::now() + WAIT;
+    let begun = Instant::now();
+    let deadline = begun + WAIT;
     loop {
         match try_lock(spool, NEXT)? {
             Some(_next) => {
@@ -43,7 +47,7 @@ pub(super) fn acquire(spool: &Spool, stays: bool) -> io::Result<Option<File>> {
                     return Ok(Some(lock));
                 }
             }
-            None if stays => look_again(deadline)?,
+            None if stays || begun.elapsed() < PASSING => look_again(deadline)?,
             None => return Ok(None),
         }
         // Whoever was turned away by our hold of `next.lock` relies on this second look.
@@ -181,15 +185,40 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::open(home.path()).unwrap();
         let held = acquire(&spool, false).unwrap().unwrap();
-        let other = spool.clone();
-        let newcomer = std::thread::spawn(move || acquire(&other, false).unwrap().is_some());
-        while try_lock(&spool, NEXT).unwrap().is_some() {
+        std::thread::scope(|scope| {
+            let next = next(&spool);
+            let newcomer = scope.spawn(|| await_place(&spool, false, Instant::now() + WAIT).unwrap());
+            // One newcomer is enough: a second one leaves.
+            assert!(acquire(&spool, false).unwrap().is_none());
+            assert!(!newcomer.is_finished());
+            drop(held);
+            assert!(newcomer.join().unwrap().is_some());
+            drop(next);
+        });
+    }
+
+    #[test]
+    fn a_newcomer_is_not_turned_away_by_one_who_only_looks_whether_anybody_waits() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path()).unwrap();
+        let looks = next(&spool);
+        std::thread::scope(|scope| {
+            let newcomer = scope.spawn(|| acquire(&spool, false).unwrap().is_some());
+            std::thread::sleep(LOOK);
+            drop(looks);
+            assert!(newcomer.join().unwrap());
+        });
+    }
+
+    /// The place of the newcomer that waits. Another test may start a process, which holds for a moment whatever
+    /// this one has open.
+    fn next(spool: &Spool) -> File {
+        loop {
+            if let Some(next) = try_lock(spool, NEXT).unwrap() {
+                return next;
+            }
             std::thread::yield_now();
         }
-        // One newcomer is enough: a second one goes at once.
-        assert!(acquire(&spool, false).unwrap().is_none());
-        drop(held);
-        assert!(newcomer.join().unwrap());
     }
 
     #[test]
