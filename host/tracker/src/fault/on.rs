@@ -26,23 +26,16 @@ pub fn names_of_letters() -> Vec<String> {
 #[must_use]
 pub fn names() -> Vec<String> {
     use Act::{Answered, Create, Remove, Rename, Send, Sync, SyncDirectory, Write};
-    let written = [
-        Part::Event,
-        Part::Session,
-        Part::Presence,
-        Part::Mark,
-        Part::Status,
-        Part::Letter,
-        Part::Counters,
-        Part::Order,
-    ];
+    let written =
+        [Part::Event, Part::Session, Part::Presence, Part::Status, Part::Letter, Part::Counters, Part::Order];
     let writing = written
         .into_iter()
         .flat_map(|part| [Create, Write, Sync, Rename, SyncDirectory].map(|act| (part, act)));
+    // These need not outlive a loss of power, so nobody waits for the disk.
+    let lightly = [Part::Breaker, Part::Mark]
+        .into_iter()
+        .flat_map(|part| [Create, Write, Rename].map(|act| (part, act)));
     let others = [
-        (Part::Breaker, Create),
-        (Part::Breaker, Write),
-        (Part::Breaker, Rename),
         (Part::Event, Remove),
         (Part::Session, Remove),
         (Part::Presence, Remove),
@@ -52,7 +45,7 @@ pub fn names() -> Vec<String> {
         (Part::End, Send),
         (Part::End, Answered),
     ];
-    writing.chain(others).map(|(part, act)| name(part, act)).collect()
+    writing.chain(lightly).chain(others).map(|(part, act)| name(part, act)).collect()
 }
 
 fn name(part: Part, act: Act) -> String {
