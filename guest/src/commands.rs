@@ -47,10 +47,13 @@ const fn argument(of: &'static str, name: &'static str, before: u8) -> Program {
 /// The table. Docker and `ps` stand in it for the sake of their `-u`, which takes ids and names.
 #[rustfmt::skip]
 static PROGRAMS: &[Program] = &[
+    options("altool", &["-p"]),
     options("beeline", &["-p"]),
+    options("certutil", &["-p"]),
+    options("codecov", &["-t"]),
     options("cqlsh", &["-p"]),
     options("crackmapexec", &["-p"]),
-    options("curl", &["-b"]),
+    options("curl", &["-b", "-E", "--cert"]),
     options("cypher-shell", &["-p"]),
     options("docker", &[]),
     options("doctl", &["-t"]),
@@ -78,11 +81,11 @@ static PROGRAMS: &[Program] = &[
     options("rabbitmqadmin", &["-p"]),
     options("racadm", &["-p"]),
     options("radius-server", &["key"]),
-    options("rdesktop", &["-p"]),
     glued("redis-cli", &["-a", "AUTH", "auth"], "-a"),
     options("rootpw", &["--plaintext"]),
     options("schtasks", &["/rp", "/RP", "/p", "/P"]),
     options("security", &["-w", "-p", "-P"]),
+    options("signtool", &["/p"]),
     options("smbmap", &["-p"]),
     options("snmp*", &["-A", "-X", "-c", "community"]),
     options("ssh-keygen", &["-N", "-P"]),
@@ -105,6 +108,7 @@ static PROGRAMS: &[Program] = &[
     glued("mysql*", &[], "-p"),
     glued("mysqladmin", &["password"], "-p"),
     glued("rar", &[], "-p"),
+    glued("rdesktop", &["-p"], "-p"),
     glued("sqlcmd", &["-P"], "-P"),
     glued("sshpass", &["-p"], "-p"),
     glued("unrar", &[], "-p"),
@@ -144,6 +148,7 @@ static PROGRAMS: &[Program] = &[
     argument("snyk", "auth", 0),
     argument("vault", "login", 0),
     argument("wandb", "login", 0),
+    of("add", "source", &["-p"]),
     of("caddy", "hash-password", &["--plaintext"]),
     of("create", "secret", &["--from-literal"]),
     of("keys", "set", &["--value"]),
@@ -215,7 +220,8 @@ impl<'t> Commands<'t> {
         let password = self.option_value(word).or_else(|| self.argument(word)).filter(|value| {
             let is_elsewhere =
                 ["file:", "env:", "fd:", "stdin"].iter().any(|source| value.starts_with(source));
-            !value.is_empty() && !is_elsewhere && !is_harmless(value.trim_matches(['"', '\'']))
+            let said = value.trim_matches(['"', '\'']);
+            !said.is_empty() && !is_elsewhere && !is_harmless(said)
         });
         if password.is_none()
             && let Some(program) = program(self.previous, word)
@@ -261,9 +267,9 @@ impl<'t> Commands<'t> {
         let program = self.program?;
         if program.options.contains(&previous) {
             return Some(match program.name {
-                "http" | "https" | "xh" => self.password_of_pair(word),
                 // Otherwise a file of cookies.
-                "curl" => word.contains('=').then_some(word),
+                "curl" if previous == "-b" => word.contains('=').then_some(word),
+                "http" | "https" | "xh" | "curl" => self.password_of_pair(word),
                 _ => (!is_port(word)).then_some(word),
             });
         }

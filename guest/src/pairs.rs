@@ -91,7 +91,12 @@ fn telling_of(key: &Key<'_>, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> Tell
     }
     // `Unseal Key 1: …`
     let is_share = || key.name().bytes().all(|b| b.is_ascii_digit()) && words[0].is(&["unseal"]);
-    if key.is_value_of(words, secrets) || is_sql_password(key, words) || (key.is_assigned() && is_share()) {
+    let is_of_sqlite = || key.is(&["key", "rekey"]) && words[1].is(&["pragma"]);
+    if key.is_value_of(words, secrets)
+        || is_sql_password(key, words)
+        || is_of_sqlite()
+        || (key.is_assigned() && is_share())
+    {
         return Telling::Always;
     }
     match (alone, key.telling_with(words[1], secrets)) {
@@ -216,11 +221,8 @@ fn quoted_neighbour(key: &Key<'_>, rest: &str) -> Option<usize> {
         let is_header = !key.is_option() && key.name().contains('-');
         // `["X-Api-Key", "x"]`, `define('DB_PASSWORD', 'x')`.
         let is_pair = || {
-            let quote = value.chars().next().unwrap_or('"');
-            let len = quoted_len(value.get(1..).unwrap_or_default(), quote, 0);
-            let after = value.get(len + 2..).unwrap_or_default().trim_start();
+            let (said, after) = quoted(value);
             let before = key.text.get(..key.start).unwrap_or_default().trim_end_matches(['"', '\'']);
-            let said = value.get(1..=len).unwrap_or_default();
             let is_value = after.starts_with(')') || (after.starts_with(']') && !is_field_name(said));
             is_value && before.trim_end().ends_with(['[', '('])
         };
@@ -240,7 +242,18 @@ fn quoted_neighbour(key: &Key<'_>, rest: &str) -> Option<usize> {
     let is_quoted = value.len() < rest.len()
         && value.starts_with(['\'', '"'])
         && !value.get(1..).is_some_and(|said| said.starts_with([' ', ')', '"']));
-    (is_said && is_quoted).then(|| at(value))?
+    // `#define DB_PASSWORD "x"`, and not `the api_key "field" is …`.
+    let is_setting = || {
+        let after = quoted(value).1;
+        key.name().contains(['_', '-']) && (after.is_empty() || after.starts_with([';', ',', ')', '/', '#']))
+    };
+    (is_quoted && (is_said || is_setting())).then(|| at(value))?
+}
+
+/// What stands in the quotes that `text` begins with, and what behind them.
+fn quoted(text: &str) -> (&str, &str) {
+    let len = quoted_len(text.get(1..).unwrap_or_default(), text.chars().next().unwrap_or('"'), 0);
+    (text.get(1..=len).unwrap_or_default(), text.get(len + 2..).unwrap_or_default().trim_start())
 }
 
 /// What follows a mark of YAML that says how the value below is written.

@@ -27,6 +27,11 @@ const UUID_V4: &str =
 const TIME: &str =
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$";
 
+/// A text that as a whole is of this form. Some engines, as Python's, let `$` match before a last line feed as well.
+fn formed(description: &str, pattern: &str) -> Value {
+    json!({"description": description, "type": "string", "pattern": pattern, "not": {"pattern": "\n"}})
+}
+
 fn event(name: &str, title: &str, description: &str, required: &[&str], properties: &Value) -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -59,10 +64,10 @@ fn surrounding(field: &Surrounding, description: &str) -> Value {
 }
 
 fn time() -> Value {
-    json!({
-        "description": "When it happened: a real date and time (RFC 3339), to the microsecond.",
-        "type": "string", "format": "date-time", "pattern": TIME, "maxLength": TIMESTAMP_BYTES_MAX,
-    })
+    let mut time = formed("When it happened: a real date and time (RFC 3339), to the microsecond.", TIME);
+    time["format"] = json!("date-time");
+    time["maxLength"] = json!(TIMESTAMP_BYTES_MAX);
+    time
 }
 
 fn token() -> Value {
@@ -93,14 +98,13 @@ fn metadata() -> Value {
 }
 
 fn start() -> Value {
+    let mut component_name = formed("The component that the shell administers.", "^[A-Za-z0-9_-]+$");
+    component_name["maxLength"] = json!(COMPONENT_NAME_SCALARS_MAX);
     let properties = json!({
         "event_version": {"description": "Version of this format.", "const": wire::EVENT_VERSION},
-        "event_id": {"description": "UUID v4 of the event, its idempotency key.", "type": "string", "pattern": UUID_V4},
+        "event_id": formed("UUID v4 of the event, its idempotency key.", UUID_V4),
         "event_type": {"description": "Kind of event.", "const": wire::START},
-        "component_name": {
-            "description": "The component that the shell administers.",
-            "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": COMPONENT_NAME_SCALARS_MAX,
-        },
+        "component_name": component_name,
         "shell_type": {
             "description": "Kind of shell.",
             "type": "string", "minLength": 1, "maxLength": SHELL_TYPE_SCALARS_MAX,
@@ -136,11 +140,11 @@ fn start() -> Value {
 }
 
 fn end() -> Value {
+    let mut session_id =
+        formed("The session, by the id that the server gave it: visible ASCII characters.", "^[!-~]+$");
+    session_id["maxLength"] = json!(SESSION_ID_BYTES_MAX);
     let properties = json!({
-        "session_id": {
-            "description": "The session, by the id that the server gave it: visible ASCII characters.",
-            "type": "string", "pattern": "^[!-~]+$", "maxLength": SESSION_ID_BYTES_MAX,
-        },
+        "session_id": session_id,
         "event_type": {"description": "Kind of event.", "enum": [wire::END, null]},
         "timestamp": time(),
         "metadata": metadata(),

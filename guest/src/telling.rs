@@ -117,6 +117,9 @@ static ABOUT: &str = "\
     arn|branch|build|channel|commit|deployment|digest|endpoint|file|hash|host|id|image|model|\
     name|path|project|range|ref|region|release|rev|revision|sha|slug|tag|uri|url|version|zone";
 
+/// Beginnings of options that are told what to do with a secret, and take none.
+static SWITCHES: [&str; 5] = ["--ask-", "--disabled-", "--no-", "--skip-", "--verify-"];
+
 /// Last two letters of the lists of endings above, one bit for each pair: most words end otherwise, and
 /// cost no more than this look.
 static LAST_LETTERS: [u32; LETTERS] = {
@@ -188,6 +191,9 @@ fn is_separator(c: char) -> bool {
 /// How much `name` tells. Case, `-`, `_`, `.`, a number at the end and words of [`NEUTRAL`] do not count.
 pub(crate) fn telling(name: &str) -> Telling {
     if name.is_ascii() && !ends_like(name, &LAST_LETTERS) {
+        return Telling::Not;
+    }
+    if SWITCHES.iter().any(|switch| name.starts_with(switch)) {
         return Telling::Not;
     }
     let name = unnumbered(name.trim_matches(|c: char| !c.is_alphanumeric()));

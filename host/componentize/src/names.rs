@@ -1,6 +1,6 @@
 //! Rewrites the names of a module's functions: demangled, as the frames of a trap tell them, and
-//! without the hashes of the mangled form, which are a third of it. Names of the standard library's
-//! functions go. Touches nothing else.
+//! without the hashes of the mangled form, which are a third of it. Names of functions that nobody wrote here
+//! go: those of the standard library, and of the glue around the exports. Touches nothing else.
 
 use anyhow::{Context as _, Result};
 use wasm_encoder::{Module, NameMap, NameSection, RawSection};
@@ -24,7 +24,8 @@ pub(crate) fn demangle(module: &[u8]) -> Result<Vec<u8>> {
     Ok(out.finish())
 }
 
-/// The standard library, whose functions are told by number in a trap: who called them says more.
+/// The standard library, whose functions are told by number in a trap: who called them says more, and whom they
+/// call where it is the generated glue.
 const LIBRARIES: [&str; 8] =
     ["core::", "alloc::", "std::", "<core::", "<alloc::", "<std::", "dlmalloc::", "<dlmalloc::"];
 
@@ -35,7 +36,8 @@ fn demangled(names: NameSectionReader<'_>) -> Result<NameSection> {
         for naming in map {
             let naming = naming?;
             let name = format!("{:#}", rustc_demangle::demangle(naming.name));
-            if !LIBRARIES.iter().any(|library| name.starts_with(library)) {
+            let is_glue = name.contains("::bindings::") || name.starts_with("cabi_post_");
+            if !is_glue && !LIBRARIES.iter().any(|library| name.starts_with(library)) {
                 functions.append(naming.index, &name);
             }
         }
@@ -51,7 +53,7 @@ mod tests {
     use wasm_encoder::{CodeSection, Function, FunctionSection, Module, NameMap, NameSection, TypeSection};
     use wasmparser::{KnownCustom, Name, Parser, Payload, Validator};
 
-    /// A module of three functions with names.
+    /// A module of functions with names.
     fn module() -> Vec<u8> {
         let (mut types, mut functions, mut code) =
             (TypeSection::new(), FunctionSection::new(), CodeSection::new());
@@ -60,6 +62,8 @@ mod tests {
         for (index, name) in [
             "_ZN5guest8sanitize5clean17h0123456789abcdefE",
             "_ZN4core3fmt5write17h0123456789abcdefE",
+            "_ZN5guest8bindings7exports4step17h0123456789abcdefE",
+            "cabi_post_step",
             "memory#copy",
         ]
         .iter()

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
@@ -257,6 +257,7 @@ async fn refusal(
 ) -> Result<StreamableHttpPostResponse, Failure> {
     let status = response.status();
     let retry_after_ms = retry_after_ms(response.headers(), SystemTime::now());
+    let elsewhere = elsewhere(&response);
     let body = read(response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
     let told = match serde_json::from_slice::<ServerJsonRpcMessage>(&body) {
         Ok(JsonRpcMessage::Error(error)) => Some(error.error),
@@ -275,9 +276,20 @@ async fn refusal(
             return Ok(StreamableHttpPostResponse::Json(message, None));
         }
     }
-    let words =
-        told.map_or_else(|| String::from_utf8_lossy(&body).into_owned(), |error| error.message.into_owned());
+    let body = || String::from_utf8_lossy(&body).into_owned();
+    let words = elsewhere.or_else(|| told.map(|error| error.message.into_owned())).unwrap_or_else(body);
     Err(StreamableHttpError::Client(HttpError::Status { status, retry_after_ms, words }))
+}
+
+/// What a redirect is answered by, since none is followed: whoever configured the URL is to see the other one.
+fn elsewhere(response: &Response) -> Option<String> {
+    let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
+    let mut to = response.url().join(location.to_str().ok()?).ok()?;
+    // May hold a password.
+    to.set_username("").ok()?;
+    to.set_password(None).ok()?;
+    to.set_query(None);
+    Some(format!("the URL of Session-Buddy leads to {to} instead, which is not followed"))
 }
 
 /// Reads a body of at most `bytes_max`.

@@ -216,13 +216,18 @@ async fn a_url_that_is_none_or_of_another_scheme_is_told() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn a_redirect_is_not_followed_and_told() {
     let elsewhere = serve(Arc::new(|_, _| None)).await;
     let Target::Http { url } = &elsewhere.target else { unreachable!() };
     let location = format!("Location: {url}\r\n");
     let redirect = move |_: &Value| Some(http("307 Temporary Redirect", &location, ""));
-    check_error(&start_with(redirect, PATIENT).await.unwrap_err(), Outcome::Garbled, None, "307");
+    let error = start_with(redirect, PATIENT).await.unwrap_err();
+    check_error(&error, Outcome::Garbled, None, "307");
+    assert!(error.message.contains(&format!("leads to {url} instead")), "{error}");
     assert_eq!(elsewhere.connections.load(Ordering::SeqCst), 0);
+    let relative = |_: &Value| Some(http("308 Permanent Redirect", "Location: /other/?token=hidden\r\n", ""));
+    let error = start_with(relative, PATIENT).await.unwrap_err();
+    assert!(error.message.contains("/other/ instead") && !error.message.contains("hidden"), "{error}");
 }
 
 #[tokio::test]
