@@ -35,6 +35,7 @@ pub(crate) enum Look {
     Running(u64),
     /// One whose main thread is over while others go on: for a program that means it so, or for a moment while a
     /// signal kills it.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only procfs tells"))]
     Headless(u64),
     /// No process, or only its zombie.
     Gone,
