@@ -91,7 +91,7 @@ fn telling_of(key: &Key<'_>, words: [Key<'_>; 2], secrets: &Secrets<'_>) -> Tell
     }
     // `Unseal Key 1: …`
     let is_share = || key.name().bytes().all(|b| b.is_ascii_digit()) && words[0].is(&["unseal"]);
-    let is_of_sqlite = || key.is(&["key", "rekey"]) && words[1].is(&["pragma"]);
+    let is_of_sqlite = || words[1].is(&["pragma"]) && key.is(&["key", "rekey"]);
     if key.is_value_of(words, secrets)
         || is_sql_password(key, words)
         || is_of_sqlite()

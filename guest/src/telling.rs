@@ -117,8 +117,8 @@ static ABOUT: &str = "\
     arn|branch|build|channel|commit|deployment|digest|endpoint|file|hash|host|id|image|model|\
     name|path|project|range|ref|region|release|rev|revision|sha|slug|tag|uri|url|version|zone";
 
-/// Beginnings of options that are told what to do with a secret, and take none.
-static SWITCHES: [&str; 5] = ["--ask-", "--disabled-", "--no-", "--skip-", "--verify-"];
+/// Beginnings, after `--`, of options that say what to do with a secret, and take none.
+static SWITCHES: [&str; 5] = ["ask-", "disabled-", "no-", "skip-", "verify-"];
 
 /// Last two letters of the lists of endings above, one bit for each pair: most words end otherwise, and
 /// cost no more than this look.
@@ -193,7 +193,8 @@ pub(crate) fn telling(name: &str) -> Telling {
     if name.is_ascii() && !ends_like(name, &LAST_LETTERS) {
         return Telling::Not;
     }
-    if SWITCHES.iter().any(|switch| name.starts_with(switch)) {
+    let option = name.strip_prefix("--");
+    if option.is_some_and(|option| SWITCHES.iter().any(|switch| option.starts_with(switch))) {
         return Telling::Not;
     }
     let name = unnumbered(name.trim_matches(|c: char| !c.is_alphanumeric()));
@@ -245,9 +246,11 @@ pub(crate) fn is_auth(name: &str) -> bool {
 
 #[inline(never)]
 fn ends_in(folded: &[u8], ends: &[&str]) -> bool {
-    // Most differ in the last letter, which is sooner compared than the whole.
+    // Short names are those of which a text can hold most. Otherwise most differ in the last letter, which is sooner
+    // compared than the whole.
     let last = folded.last();
-    ends.iter().any(|end| end.as_bytes().last() == last && folded.ends_with(end.as_bytes()))
+    let may_be = |end: &[u8]| end.len() <= folded.len() && end.last() == last;
+    ends.iter().map(|end| end.as_bytes()).any(|end| may_be(end) && folded.ends_with(end))
 }
 
 #[inline(never)]
