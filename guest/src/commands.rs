@@ -2,9 +2,9 @@
 //! `sshpass -p …`, `mysql -p…`, `vault login …`. Options with a telling name are pairs like others and
 //! found by `pairs`; what a shell hands to a program otherwise is the business of `piped`.
 
-use crate::redact::Finding;
+use crate::redact::{Finding, looks_random};
 use crate::search::{has, split};
-use crate::values::is_harmless;
+use crate::values::{is_harmless, joined_len, quoted_len};
 
 /// A program or its subcommand, and where its password stands.
 struct Program {
@@ -48,6 +48,11 @@ const fn argument(of: &'static str, name: &'static str, before: u8) -> Program {
 #[rustfmt::skip]
 static PROGRAMS: &[Program] = &[
     options("altool", &["-p"]),
+    options("ccrypt", &["-K"]),
+    options("influx", &["-t"]),
+    options("nxc", &["-p", "-H"]),
+    options("steghide", &["-p"]),
+    options("veracrypt", &["-p"]),
     options("beeline", &["-p"]),
     options("certutil", &["-p"]),
     options("codecov", &["-t"]),
@@ -156,6 +161,7 @@ static PROGRAMS: &[Program] = &[
     of("poetry", "publish", &["-p"]),
     of("secret", "set", &["--value", "--body", "-b"]),
     of("sql", "server", &["-p"]),
+    of("users", "create", &["-p"]),
 ];
 
 /// `htpasswd -b FILE USER …`, and with `-n` as well, where no file is named.
@@ -302,9 +308,12 @@ impl<'t> Commands<'t> {
         let pair = pair.trim_start_matches(['"', '\'']);
         let separators: &[char] = if self.is_program(&["lftp"]) { &[','] } else { &[':', '%'] };
         // `date -u +%s` is neither.
-        let (user, password) =
-            pair.split_once(separators).filter(|(user, _)| !user.is_empty() && !user.starts_with('+'))?;
+        let (user, password) = pair.split_once(separators).filter(|(user, _)| !user.starts_with('+'))?;
         let password = password.trim_end_matches(['"', '\'']);
+        if password.is_empty() {
+            // `-u KEY:`, where the password is empty.
+            return looks_random(user).then_some(user);
+        }
         let are_ids = user.bytes().chain(password.bytes()).all(|b| b.is_ascii_digit() || b == b'.');
         (!are_ids && user != password && !password.starts_with("//")).then_some(password)
     }
@@ -315,7 +324,8 @@ impl<'t> Commands<'t> {
         let before = program.arguments_before?;
         let is_windows_option = program.of == "net" && word.starts_with('/');
         let is_drive = program.name == "use" && self.arguments == 0 && !word.starts_with("\\\\");
-        let is_option = word.starts_with(['-', '<', '>']) || is_windows_option || is_drive;
+        let is_salt = self.previous == "-salt";
+        let is_option = word.starts_with(['-', '<', '>']) || is_windows_option || is_drive || is_salt;
         // A `=` at the end is one of base64.
         let is_argument = !is_option && !word.trim_end_matches('=').contains('=');
         if !is_argument || self.arguments > before {
@@ -357,13 +367,20 @@ pub(crate) fn find_options(text: &str, rule: &'static str, found: &mut Vec<Findi
         let Some(value) = commands.password_in(word) else { continue };
         let from = value.as_ptr() as usize - text.as_ptr() as usize;
         let rest = text.get(from..).unwrap_or_default();
-        let whole = || value.starts_with(['"', '\'']).then_some(value.len());
+        let whole = || value.starts_with(['"', '\'']).then(|| value.len().max(shell_word_len(rest)));
         let len = quoted_rest(word, value, rest).or_else(whole);
         let len = len.unwrap_or_else(|| value.find(['"', '\'']).unwrap_or(value.len()));
         if len > 0 {
             found.push(Finding { range: from..from + len, rule });
         }
     }
+}
+
+/// Length of the word of a shell that begins with a quote and may go on behind it.
+fn shell_word_len(text: &str) -> usize {
+    let quote = text.chars().next().unwrap_or('"');
+    let closed = 2 + quoted_len(text.get(1..).unwrap_or_default(), quote, 0);
+    text.len().min(closed + joined_len(text.get(closed..).unwrap_or_default()))
 }
 
 /// Length of a value with spaces in it: `rest` up to the quote that was opened in `word`, before the value

@@ -54,7 +54,11 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
         let Some((start, end)) = value(&key, at, text.len()) else { continue };
         let said = text.get(start..end).unwrap_or_default();
         let is_in_program = text.get(..at).is_some_and(|before| before.ends_with(' ')) && is_call(said);
-        let is_other = is_in_program || is_named_like(&key, said) || is_said_of(&key, words, said, end);
+        // `https://x-access-token:…@github.com` is the business of URLs.
+        let is_of_url =
+            || said.contains('@') && text.get(..key.start).is_some_and(|head| head.ends_with("//"));
+        let is_other =
+            is_in_program || is_of_url() || is_named_like(&key, said) || is_said_of(&key, words, said, end);
         if !is_other && !is_small_number(said) && !is_harmless(said) {
             found.push(Finding { range: start..end, rule });
             done = end;
@@ -181,6 +185,8 @@ pub(crate) fn value_start(key: &Key<'_>, words: [Key<'_>; 2]) -> Option<usize> {
     if let Some(value) = value_said(key, spaced).filter(|_| spaced.len() < closed.len()) {
         return Some(key.text.len() - value.len());
     }
+    // `--password <<< x`
+    let spaced = spaced.strip_prefix("<<< ").filter(|_| key.is_option()).unwrap_or(spaced);
     let follows = spaced.len() < closed.len() && !begins_other(spaced);
     let takes_word = || {
         let word = spaced.get(..word_len(spaced, false, false)).unwrap_or_default();

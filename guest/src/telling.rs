@@ -19,18 +19,18 @@ const FOLDED_BYTES_MAX: usize = 128;
 /// Endings of folded names whose value is always a secret.
 #[rustfmt::skip]
 static ALWAYS: &[&str] = &[
-    "accesskey", "accountkey", "adgangskode", "adminpw", "apikey", "appkey", "authkey", "authorization",
+    "accesskey", "accountkey", "adgangskode", "adminpass", "adminpw", "apikey", "appkey", "authkey", "authorization",
     "backupcode", "backupcodes", "basicauth", "bearer", "bindpw", "bwsession", "clientkey", "clientkeydata",
     "connectionstring", "connstr", "contrasena", "cookie", "cookies", "credential", "credentials", "cryptkey",
-    "dbpass", "dbpw", "decryptionkey", "depasse", "deploykey", "dockerconfigjson", "encryptionkey", "geslo", "haslo",
-    "heslo", "hmackey", "jelszo", "jwt", "kennwort", "keypass", "licensekey", "losenord", "lozinka",
+    "dbpass", "dbpw", "decryptionkey", "depasse", "deploykey", "dockerconfigjson", "emailpass", "encryptionkey", "ftppass", "geslo", "haslo",
+    "heslo", "hmackey", "jelszo", "jwt", "kennwort", "keypass", "ldappass", "licensekey", "losenord", "lozinka", "mailpass",
     "masterauth", "masterkey", "mdp", "mnemonic", "neo4jauth", "parola", "parool", "passcode", "passkey",
     "passord", "passphrase", "passphrases", "passwd", "password", "passwordhash", "passwords", "passwort", "pgpass",
     "privatekey", "privkey", "pwd", "recoverycode", "recoverycodes", "recoveryphrase", "redisauth", "requirepass",
     "rootpass", "rootpw", "salasana", "sasl", "secret", "secretid", "secretkey", "secretkeybase",
     "secretphrase", "secrets", "secretvalue", "seedphrase", "seedwords", "sandi", "senha", "serverkey", "servicekey", "sessionkey",
-    "sharedkey", "sifre", "signingkey", "slaptazodis", "sonarlogin", "sshkey", "sshpass", "storagekey", "storepass", "token",
-    "userpass", "userpw", "wachtwoord",
+    "sharedkey", "sifre", "signingkey", "slaptazodis", "smtppass", "sonarlogin", "sshkey", "sshpass", "storagekey", "storepass", "token",
+    "userpass", "userpw", "vpnpass", "wachtwoord", "wifipass",
 ];
 
 /// Endings of folded names whose value is a secret when it looks random.

@@ -148,9 +148,9 @@ fn begins_pair(text: &str, at: usize) -> bool {
 
 /// Words of programs and of their messages, in the place of a value. For [`any_piece`].
 static WORDS: &str = "\
-    !vault|&str|await|bytes|changed|disabled|empty|enabled|expected|expired|false|include|inherit|\
-    invalid|missing|must|nil|none|null|off|omit|on|optional|redacted|required|same-origin|str|string|\
-    true|undefined|unexpected|unset|yes|no";
+    !vault|&str|await|bytes|changed|disabled|empty|enabled|expected|expired|false|files|include|inherit|\
+    invalid|missing|must|nil|none|null|off|omit|on|optional|public|read|redacted|required|same-origin|str|string|\
+    true|undefined|unexpected|unset|write|yes|no";
 
 /// The longest of them.
 const WORD_BYTES_MAX: usize = "same-origin".len();

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use shelltrack_tests::process::{Running, exit_status_as_shells_count, run_with_input};
 use shelltrack_tests::record::FIELDS;
-use shelltrack_tests::{BOUND, Home, Record, wait_until};
+use shelltrack_tests::{BOUND, Home, Record, Shell, wait_until};
 
 /// The one session of a home, once it is delivered.
 #[track_caller]
@@ -202,6 +202,23 @@ fn a_limit_on_the_size_of_files_harms_no_command() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_agent_of_all_shells_is_not_held_to_the_limits_of_the_one_that_starts_it() {
+    let home = Home::new();
+    let (mut command, shell) = (home.command("sh"), Shell::open(&home));
+    let limited = "ulimit -S -f 10000 && ulimit -S -t 3600 && exec \"$0\" start --pid \"$1\"";
+    command.args(["-c", limited]).arg(shelltrack_tests::binary::shelltrack()).arg(shell.pid());
+    shelltrack_tests::run_bounded(&mut command, BOUND).expect(0);
+    let agent = wait_until("the agent is there", BOUND, || home.status()["agent_pid"].as_u64());
+    let limits = std::fs::read_to_string(format!("/proc/{agent}/limits")).unwrap();
+    for name in ["Max file size", "Max cpu time"] {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let mut limit = line.split_whitespace();
+        assert_eq!(limit.next(), limit.next(), "the soft limit is the hard one: {name} {line}");
+    }
+}
+
 #[test]
 fn a_disk_that_takes_a_minute_loses_no_session_and_makes_none_longer() {
     let mut home = Home::new();
@@ -215,13 +232,25 @@ fn a_disk_that_takes_a_minute_loses_no_session_and_makes_none_longer() {
     if !cfg!(target_os = "linux") || !compiled.is_ok_and(|status| status.success()) {
         return shelltrack_tests::skip("no slow disk can be made here");
     }
+    // An agent that delivers, and forgets, what the disk has not confirmed.
+    home.run(&["true"]).expect(0);
     home.set("LD_PRELOAD", library.to_str().unwrap());
     let ran = home.run(&["sh", "-c", "exit 3"]).expect(3);
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
-    let record = only_session(&home);
-    record.check_ended(3);
-    // Whoever waits for the disk waits for longer.
-    assert!(record.duration_seconds() < 4.0, "{record:#?}");
+    // The command's own end waits for nothing either.
+    let script = "unset LD_PRELOAD; \"$0\" end \"$SHELLTRACK_SESSION\" --exit-status 4; echo $?; exit 3";
+    let ran =
+        home.run(&["sh", "-c", script, shelltrack_tests::binary::shelltrack().to_str().unwrap()]).expect(3);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("0\n", ""));
+    home.flush();
+    let mut ended = home.sessions();
+    ended.sort_by_key(|record| record.text("start_time").to_owned());
+    assert_eq!(ended.len(), 3, "{ended:#?}");
+    for (record, status) in ended.iter().zip([0, 3, 4]) {
+        record.check_ended(status);
+        // Whoever waits for the disk waits for longer.
+        assert!(record.duration_seconds() < 4.0, "{record:#?}");
+    }
 }
 
 #[test]

@@ -277,13 +277,15 @@ fn ended(status: &WaitIdStatus) -> Option<Ended> {
 }
 
 /// Whether another process meant us: the kernel's signals come from the terminal and reach the command
-/// as well, and so does what the command sends to its whole group.
+/// as well, and so does what the command sends to its whole group. Alarms that go off were set before we became
+/// this program (`perl -e 'alarm 9; exec …'`), and for the command: it inherits none.
 fn is_sent_to_us(origin: &Origin, child: Pid) -> bool {
     let sender = origin.process.map(|process| process.pid);
     let own = rustix::process::getpid().as_raw_pid();
     match origin.cause {
         // Linux names ourselves where a file became too large (SIGXFSZ).
         Cause::Sent(_) => ![Some(child.as_raw_pid()), Some(own)].contains(&sender),
+        _ if [SIGALRM, SIGVTALRM, SIGPROF].contains(&origin.signal) => true,
         // Some systems name no cause, yet a sender where there is one.
         Cause::Unknown => sender.is_some_and(|pid| pid > 0 && pid != child.as_raw_pid()),
         _ => false,

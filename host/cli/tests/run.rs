@@ -129,6 +129,18 @@ fn a_signal_that_only_linux_has_or_that_has_no_name_reaches_the_command_too() {
     }
 }
 
+/// As where there is no `timeout`: an alarm outlives `exec`, and is not inherited (alarm(2)).
+#[test]
+fn an_alarm_that_was_set_before_reaches_the_command() {
+    let mut command = Command::new("perl");
+    let program = env!("CARGO_BIN_EXE_shelltrack");
+    command.args(["-e", "alarm 1; exec @ARGV", program, "run", "--", "sleep", "60"]);
+    match command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/dev/null/home").status() {
+        Ok(status) => assert_eq!(status.code(), Some(142)),
+        Err(error) => shelltrack_tests::skip(&format!("there is no perl: {error}")),
+    }
+}
+
 #[test]
 fn what_the_command_sends_to_its_whole_group_does_not_come_back_to_it() {
     // The loop gives an echo of the signal every chance to arrive.

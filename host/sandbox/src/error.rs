@@ -63,7 +63,7 @@ pub enum Error {
         limit_bytes: usize,
     },
     /// The component refused the input: every broken rule.
-    #[error("rejected: {}", .0.iter().map(|v| format!("{}: {}", v.field, v.message)).collect::<Vec<_>>().join("; "))]
+    #[error("rejected: {}", .0.iter().map(told).collect::<Vec<_>>().join("; "))]
     Rejected(Vec<Violation>),
 }
 
@@ -135,6 +135,14 @@ pub(crate) fn harmless(text: &str) -> String {
     let is_visible = |c: char| (c.is_alphanumeric() && !is_filler(c)) || c.is_ascii_graphic() || c == ' ';
     let visible = |c: char| if is_visible(c) { c } else { '?' };
     text.chars().take(FOREIGN_TEXT_CHARS_MAX).map(visible).collect()
+}
+
+/// Field and rule; what is wrong with the whole has no field.
+fn told(violation: &Violation) -> String {
+    match violation.field.as_str() {
+        "" => violation.message.clone(),
+        field => format!("{field}: {}", violation.message),
+    }
 }
 
 #[cfg(test)]

@@ -67,6 +67,9 @@ pub struct Tracker {
     sandbox: Arc<Sandbox>,
 }
 
+/// How the spool takes an event: `false` when the session has it already.
+type Accept = fn(&Spool, &Envelope, Kind) -> Result<bool, Error>;
+
 /// An open session.
 pub struct Session<'a> {
     tracker: &'a Tracker,
@@ -91,8 +94,18 @@ impl Tracker {
     ///
     /// `context.correlation_id`, where given, becomes the session's key; otherwise one is made.
     pub fn start(&self, context: StartContext) -> Result<Session<'_>, Error> {
+        self.open_session(context, Spool::accept)
+    }
+
+    /// As [`Self::start`], without waiting until the disk confirms it: the event outlives this process, and until
+    /// [`Session::force`] is done a loss of power may cost it.
+    pub fn start_unforced(&self, context: StartContext) -> Result<Session<'_>, Error> {
+        self.open_session(context, Spool::accept_unforced)
+    }
+
+    fn open_session(&self, context: StartContext, accept: Accept) -> Result<Session<'_>, Error> {
         let began = Instant::now();
-        let session = self.record_start(context);
+        let session = self.record_start(context, accept);
         self.count(Emission::Start, session.as_ref().err(), began);
         // A spool that is full is emptied by an agent, and there may be none.
         if matches!(session, Ok(_) | Err(Error::SpoolFull { .. })) {
@@ -101,48 +114,15 @@ impl Tracker {
         session
     }
 
-    /// Records both events of a session whose [`Self::start`] or [`Session::end`] takes too long on another
-    /// thread, without waiting for the disk: a loss of power within seconds may still cost them. What is there
-    /// already stays as it is. The limit on starts was that other thread's business.
-    ///
-    /// # Errors
-    /// As of those two.
-    pub fn record_unforced(&self, context: &StartContext, end: ShellEnd) -> Result<(), Error> {
-        let began = Instant::now();
-        let started = self.start_unforced(context);
-        if !matches!(started, Ok((_, false))) {
-            self.count(Emission::Start, started.as_ref().err(), began);
-        }
-        let ended = self.spool.accept_unforced(&started?.0.build_end(end)?, Kind::End);
-        self.count(Emission::End, ended.as_ref().err(), began);
-        self.wake_agent();
-        ended.map(drop)
-    }
-
-    /// `false` when it had a start already.
-    fn start_unforced(&self, context: &StartContext) -> Result<(Session<'_>, bool), Error> {
-        let key_text = context.correlation_id.clone().unwrap_or_default();
-        let key = Uuid::try_parse(&key_text).map_err(|_| Error::UnknownSession(key_text.clone()))?;
-        let prepared = self.build_start(context)?;
-        let session = Session { tracker: self, key, key_text, started_at: Some(prepared.timestamp.clone()) };
-        let is_new = !self.spool.knows(key)
-            && self.spool.accept_unforced(&self.opening(key, prepared, context), Kind::Start)?;
-        Ok((session, is_new))
-    }
-
-    fn opening(&self, key: Uuid, prepared: PreparedEvent, context: &StartContext) -> Envelope {
-        let opened = Opened { target: self.config.target.clone(), process: ProcessId::of(context.pid) };
-        Envelope::new(key, prepared, Some(opened))
-    }
-
-    fn record_start(&self, mut context: StartContext) -> Result<Session<'_>, Error> {
+    fn record_start(&self, mut context: StartContext, accept: Accept) -> Result<Session<'_>, Error> {
         let key_text = context.correlation_id.get_or_insert_with(|| Uuid::new_v4().to_string()).clone();
         let prepared = self.build_start(&context)?;
         // The component accepted it as a UUID v4, so this cannot fail with the standard one.
         let key = Uuid::try_parse(&key_text).map_err(|_| Error::UnknownSession(key_text.clone()))?;
         self.admit_start()?;
         let started_at = Some(prepared.timestamp.clone());
-        self.spool.accept(&self.opening(key, prepared, &context), Kind::Start)?;
+        let opened = Opened { target: self.config.target.clone(), process: ProcessId::of(context.pid) };
+        accept(&self.spool, &Envelope::new(key, prepared, Some(opened)), Kind::Start)?;
         Ok(Session { tracker: self, key, key_text: key.to_string(), started_at })
     }
 
@@ -172,6 +152,12 @@ impl Tracker {
         Uuid::try_parse(key).ok().and_then(|key| self.spool.leave_word_of_refusal(key))
     }
 
+    /// Whether such word was left.
+    #[must_use]
+    pub fn is_refused(&self, key: &str) -> bool {
+        Uuid::try_parse(key).is_ok_and(|key| self.spool.is_refused(key))
+    }
+
     /// As [`Self::session`], for a start that may be on its way: it is given `patience`, unless word was left that
     /// it was refused.
     pub fn session_soon(&self, key: &str, patience: Duration) -> Result<Session<'_>, Error> {
@@ -190,8 +176,7 @@ impl Tracker {
         loop {
             let found = self.session(key);
             let left = deadline.saturating_duration_since(Instant::now());
-            let is_refused = Uuid::try_parse(key).is_ok_and(|key| self.spool.is_refused(key));
-            if left.is_zero() || is_refused || !matches!(found, Err(Error::UnknownSession(_))) {
+            if left.is_zero() || self.is_refused(key) || !matches!(found, Err(Error::UnknownSession(_))) {
                 return found;
             }
             let wait = left.min(LOOK);
@@ -279,9 +264,27 @@ impl Session<'_> {
     /// Records that the shell ended. The event is durable when this returns. A second end of the
     /// same session changes nothing.
     pub fn end(self, end: ShellEnd) -> Result<(), Error> {
+        self.close(end, Spool::accept)
+    }
+
+    /// As [`Self::end`], without waiting until the disk confirms it: see [`Tracker::start_unforced`].
+    pub fn end_unforced(&self, end: ShellEnd) -> Result<(), Error> {
+        self.close(end, Spool::accept_unforced)
+    }
+
+    /// Waits until the disk confirms what was recorded of the session; what is delivered already needs no more.
+    ///
+    /// # Errors
+    /// [`Error::Spool`] when it does not: the events are there for everybody who looks, and may not be for long.
+    pub fn force(&self) -> Result<(), Error> {
+        self.tracker.spool.force(self.key)
+    }
+
+    fn close(&self, end: ShellEnd, accept: Accept) -> Result<(), Error> {
         let (tracker, began) = (self.tracker, Instant::now());
-        match self.record_end(end) {
+        match self.build_end(end).and_then(|event| accept(&tracker.spool, &event, Kind::End)) {
             Ok(true) => tracker.count(Emission::End, None, began),
+            // It has an end already.
             Ok(false) => {}
             Err(error) => {
                 tracker.count(Emission::End, Some(&error), began);
@@ -292,13 +295,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// `false` when the session has an end already.
-    fn record_end(self, end: ShellEnd) -> Result<bool, Error> {
-        let tracker = self.tracker;
-        tracker.spool.accept(&self.build_end(end)?, Kind::End)
-    }
-
-    fn build_end(self, end: ShellEnd) -> Result<Envelope, Error> {
+    fn build_end(&self, end: ShellEnd) -> Result<Envelope, Error> {
         let mut timestamp = self.time_of(end.at);
         // The clock may have been set back since the start.
         if timestamp.is_some() && parse(timestamp.as_deref()) < parse(self.started_at.as_deref()) {
@@ -308,17 +305,15 @@ impl Session<'_> {
             exit_status: end.exit_status,
             exit_reason: end.exit_reason,
             metadata: String::new(),
-            correlation_id: Some(self.key_text),
-            started_at: self.started_at,
+            correlation_id: Some(self.key_text.clone()),
+            started_at: self.started_at.clone(),
             event_id: None,
             timestamp,
         };
         let prepared = self.tracker.sandbox.build_end(&context, &self.tracker.config.policy)?;
         Ok(Envelope::new(self.key, prepared, None))
     }
-}
 
-impl Session<'_> {
     /// RFC 3339; `None` for now.
     fn time_of(&self, at: EndedAt) -> Option<String> {
         match at {

@@ -80,10 +80,8 @@ fn accompany(mut supervisor: Supervisor, mut child: Child, recording: Option<Rec
         },
         at: supervisor.ended_at(),
     };
-    let refused = recorder.and_then(|recorder| recorder.end(end));
-    if let Some(refused) = refused.filter(|_| stderr().is_terminal()) {
-        // The command is over and the terminal is its caller's again; a script's stderr stays its own.
-        tell(&refused.to_string());
+    if let Some(recorder) = recorder {
+        finish(recorder, end);
     }
     let reaped = child.wait().ok().and_then(|status| status.code());
     if ended == Some(Ended::Killed(SIGINT)) && supervisor.was_interrupted() {
@@ -91,6 +89,13 @@ fn accompany(mut supervisor: Supervisor, mut child: Child, recording: Option<Rec
         drop(signal_hook::low_level::emulate_default_handler(SIGINT));
     }
     exit_code(ended.map(Ended::status).or(reaped).unwrap_or(i32::from(FAILED)))
+}
+
+/// The command is over and the terminal is its caller's again; a script's stderr stays its own.
+fn finish(recorder: Recorder, end: ShellEnd) {
+    if let Some(refused) = recorder.end(end).filter(|_| stderr().is_terminal()) {
+        tell(&refused.to_string());
+    }
 }
 
 /// The command could not be started: that is told, and recorded as a session that ended at once.
@@ -105,7 +110,7 @@ fn give_up(program: &OsStr, not_started: &NotStarted, recording: Option<Recordin
         let exit_status = Some(i32::from(not_started.status));
         let recorder = recording.start(std::process::id());
         let at = EndedAt::Then(SystemTime::now());
-        recorder.end(ShellEnd { exit_status, exit_reason: ExitReason::Exited, at });
+        finish(recorder, ShellEnd { exit_status, exit_reason: ExitReason::Exited, at });
     }
     ExitCode::from(not_started.status)
 }

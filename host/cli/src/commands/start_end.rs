@@ -17,8 +17,9 @@ use crate::config::{SessionBuddy, Settings};
 use crate::failure::{Failure, tell};
 use crate::{output, process};
 
-/// How long a start may be on its way when its end is there already; a shell that closes waits no longer.
-const START_ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// How long a start may be on its way when its end is there already, as where a user is looked up in a network; a
+/// shell that closes waits no longer.
+const START_ON_ITS_WAY: Duration = Duration::from_secs(3);
 
 /// Records the start and prints the key.
 pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Failure> {
@@ -37,8 +38,11 @@ pub(crate) fn start(config: Option<&Path>, start: Start) -> Result<ExitCode, Fai
         metadata,
         ..surroundings(pid)
     };
-    // Before anything is made on disk: a wrong option changes nothing.
-    if let Err(error) = sandbox.build_start(&context, &settings.policy) {
+    // Before anything is made on disk: a wrong option changes nothing. What else may fail here fails again below,
+    // where it is counted.
+    if let Err(error @ shelltrack_sandbox::Error::Rejected(_)) =
+        sandbox.build_start(&context, &settings.policy)
+    {
         return Err(match error {
             shelltrack_sandbox::Error::Rejected(violations) if !is_typed => Failure::configured(&violations),
             error => shelltrack_tracker::Error::from(error).into(),
@@ -72,8 +76,8 @@ pub(crate) fn end(config: Option<&Path>, end: &End) -> Result<ExitCode, Failure>
             tell(&format!("the session {key} has ended already; nothing changes"));
             return Ok(ExitCode::SUCCESS);
         }
-        // One that is not recorded, which `run` tells.
-        Err(Error::UnknownSession(_)) if is_told_by_run(&end.key) => return Ok(ExitCode::SUCCESS),
+        // One that `run` does not record, and tells.
+        Err(Error::UnknownSession(key)) if tracker.is_refused(&key) => return Ok(ExitCode::SUCCESS),
         known => known?,
     };
     session.end(ShellEnd {
@@ -87,12 +91,8 @@ pub(crate) fn end(config: Option<&Path>, end: &End) -> Result<ExitCode, Failure>
 /// The session of that key. `run` records a start beside its command, whose own `end` may come first: such
 /// a start is given a moment.
 fn known<'a>(tracker: &'a Tracker, key: &str) -> Result<Session<'a>, Error> {
-    tracker.session_soon(key, if is_told_by_run(key) { START_ON_ITS_WAY } else { Duration::ZERO })
-}
-
-/// Whether `run` made the key, as far as can be told.
-fn is_told_by_run(key: &str) -> bool {
-    env::var_os("SHELLTRACK_SESSION").is_some_and(|told| told == key)
+    let told_by_run = env::var_os("SHELLTRACK_SESSION").is_some_and(|told| told == key);
+    tracker.session_soon(key, if told_by_run { START_ON_ITS_WAY } else { Duration::ZERO })
 }
 
 fn pid_of(typed: Option<u32>) -> Result<u32, Failure> {

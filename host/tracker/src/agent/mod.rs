@@ -59,6 +59,7 @@ pub(crate) use dead::Letter;
 pub(crate) use dead::bury;
 pub(crate) use inferred::inferred_end;
 pub(crate) use lock::is_held;
+use presence::LIMITS;
 pub(crate) use presence::Presence;
 pub(crate) use session::OpenSession;
 
@@ -287,7 +288,7 @@ pub fn run(options: Options) -> Result<(), Error> {
     }
     let last_seen = Presence::last(&spool);
     let Some(lock) = lock::acquire(&spool, options.stays).map_err(unusable)? else { return Ok(()) };
-    raise_descriptor_limit();
+    raise_limits();
     let runtime = runtime().map_err(unusable)?;
     let place = lock::Place::of(&spool, &lock).map_err(unusable)?;
     let served = LocalSet::new().block_on(&runtime, serve(&spool, &options, last_seen, Some(place)));
@@ -316,11 +317,17 @@ async fn serve(
     }
 }
 
-/// Each open session takes a descriptor (its pidfd), and the usual soft limit is 1,024.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, "the limit of descriptors stays; sessions beyond it are polled");
+/// What the shell that happens to start the agent may not do is no reason for all others to wait. And each open
+/// session takes a descriptor (its pidfd), of which the usual soft limit is 1,024.
+fn raise_limits() {
+    for resource in LIMITS.into_iter().chain([Resource::Nofile]) {
+        let limit = getrlimit(resource);
+        let raised = setrlimit(resource, Rlimit { current: None, maximum: None });
+        // Not everybody may.
+        let raised = raised.or_else(|_| setrlimit(resource, Rlimit { current: limit.maximum, ..limit }));
+        if let Err(error) = raised {
+            tracing::warn!(%error, ?resource, "a limit stays");
+        }
     }
 }
 

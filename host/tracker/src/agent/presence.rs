@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ use crate::spool::{Spool, remove};
 /// How long an agent may say nothing, milliseconds: four times as long as it means to. One that works through a
 /// long queue on a slow disk is late, too.
 const SILENT_MAX_MS: u64 = 120_000;
+
+/// Limits of a process, inherited from a shell, that may keep an agent from its work.
+pub(super) const LIMITS: [Resource; 4] = [Resource::Fsize, Resource::Cpu, Resource::As, Resource::Data];
 
 /// The agent that can be relied upon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ pub(crate) struct Presence {
     /// Whether a service manager keeps it: then no other agent takes its place.
     #[serde(default)]
     pub(crate) stays: bool,
+    /// Whether it is held to limits that it could not lift: it makes room for one that is not.
+    #[serde(default)]
+    pub(crate) limited: bool,
 }
 
 impl Presence {
@@ -79,12 +85,13 @@ impl Presence {
             build: build(),
             seen_ms: now_ms,
             stays,
+            limited: is_limited(),
         };
         spool.replace_json(to, &presence, Part::Presence)
     }
 
-    /// Whether this program is newer, and is to take over. An older one never displaces a newer one, and
-    /// one that a service manager keeps is replaced by restarting the service.
+    /// Whether this program is newer, or under fewer limits, and is to take over. An older one never displaces a
+    /// newer one, and one that a service manager keeps is replaced by restarting the service.
     pub(crate) fn is_outdated(&self) -> bool {
         if self.stays {
             return false;
@@ -92,7 +99,8 @@ impl Presence {
         let ours = Version::parse(env!("CARGO_PKG_VERSION")).ok();
         let theirs = Version::parse(&self.version).ok();
         // A version that cannot be read is none of ours, and not to be relied upon.
-        theirs.is_none() || (theirs, self.build) < (ours, build())
+        let (theirs, ours) = ((theirs, self.build), (ours, build()));
+        theirs.0.is_none() || theirs < ours || (theirs == ours && self.limited && !is_limited())
     }
 
     /// Whether it makes room for a newcomer, which `stays` or started itself.
@@ -113,6 +121,11 @@ impl Presence {
     pub(crate) fn withdraw(spool: &Spool) -> io::Result<()> {
         remove(&path(spool), Part::Presence)
     }
+}
+
+/// Whether this process is held to any of [`LIMITS`] for good.
+fn is_limited() -> bool {
+    LIMITS.into_iter().any(|resource| getrlimit(resource).maximum.is_some())
 }
 
 fn path(spool: &Spool) -> PathBuf {
@@ -179,7 +192,17 @@ mod tests {
 
     fn agent(version: &str, build: i64, stays: bool) -> Presence {
         let process = ProcessId::of(std::process::id());
-        Presence { process, version: version.to_owned(), build, seen_ms: 1, stays }
+        Presence { process, version: version.to_owned(), build, seen_ms: 1, stays, limited: false }
+    }
+
+    #[test]
+    fn an_agent_under_limits_gives_way_to_one_of_the_same_program_that_is_free() {
+        let own = agent(env!("CARGO_PKG_VERSION"), build(), false);
+        let limited = Presence { limited: true, ..own.clone() };
+        assert_eq!(limited.is_outdated(), !is_limited());
+        assert!(!own.is_outdated());
+        assert!(!Presence { build: build() + 1, ..limited.clone() }.is_outdated());
+        assert!(!Presence { stays: true, ..limited }.is_outdated());
     }
 
     #[test]

@@ -98,6 +98,20 @@ pub(super) fn write_new_lightly(tmp: &Path, to: &Path, bytes: &[u8], part: Part)
     written
 }
 
+/// Forces a file that [`write_new_lightly`] wrote to disk, and its name; one that is gone needs it no more.
+pub(super) fn force(path: &Path, part: Part) -> io::Result<()> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => {
+            let file = file?;
+            fault::at(part, Act::Sync)?;
+            file.sync_all()?;
+        }
+    }
+    fault::at(part, Act::SyncDirectory)?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
 /// Gives a file its name unless that is taken.
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {

@@ -127,10 +127,18 @@ impl Spool {
         self.accepted(self.write_json(&self.event_path(envelope.key, kind), envelope, false, Part::Event))
     }
 
-    /// As [`Self::accept`], without waiting for the disk: what is accepted so outlives its writer; a
-    /// loss of power within seconds may cost it.
+    /// As [`Self::accept`], without waiting for the disk: what is accepted so outlives its writer; until it is
+    /// forced, a loss of power may cost it, or leave an empty file.
     pub(crate) fn accept_unforced(&self, envelope: &Envelope, kind: Kind) -> Result<bool, Error> {
         self.accepted(self.write_new_lightly(&self.event_path(envelope.key, kind), envelope, Part::Event))
+    }
+
+    /// Waits until the disk has what waits of the session.
+    pub(crate) fn force(&self, key: Uuid) -> Result<(), Error> {
+        let kinds = [Kind::Start, Kind::End];
+        let forced =
+            kinds.into_iter().try_for_each(|kind| file::force(&self.event_path(key, kind), Part::Event));
+        forced.map_err(|error| self.refusal(&format!("the disk may lose the event: {error}")))
     }
 
     /// Writes a file that is not there yet; power loss may leave it empty.
