@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use shelltrack_tests::process::{Running, exit_status_as_shells_count, run_with_input};
 use shelltrack_tests::record::FIELDS;
-use shelltrack_tests::{BOUND, Home, Record, Shell, wait_until};
+use shelltrack_tests::{BOUND, Home, Record, wait_until};
 
 /// The one session of a home, once it is delivered.
 #[track_caller]
@@ -206,7 +206,7 @@ fn a_limit_on_the_size_of_files_harms_no_command() {
 #[test]
 fn the_agent_of_all_shells_is_not_held_to_the_limits_of_the_one_that_starts_it() {
     let home = Home::new();
-    let (mut command, shell) = (home.command("sh"), Shell::open(&home));
+    let (mut command, shell) = (home.command("sh"), shelltrack_tests::Shell::open(&home));
     let limited = "ulimit -S -f 10000 && ulimit -S -t 3600 && exec \"$0\" start --pid \"$1\"";
     command.args(["-c", limited]).arg(shelltrack_tests::binary::shelltrack()).arg(shell.pid());
     shelltrack_tests::run_bounded(&mut command, BOUND).expect(0);
