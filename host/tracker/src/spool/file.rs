@@ -74,11 +74,18 @@ fn force_and_name(file: io::Result<File>, tmp: &Path, to: &Path, part: Part) -> 
 }
 
 /// Writes `bytes` to `to` by way of `tmp`: whole for every process that looks, also when this one is killed.
-/// Power loss may leave an empty file: for what can be made anew.
-pub(crate) fn write_lightly(tmp: &Path, to: &Path, bytes: &[u8], part: Part) -> io::Result<()> {
+/// Power loss may leave an empty file: for what can be made anew, or is forced later. With `replace` false as
+/// [`write_durably`].
+pub(crate) fn write_lightly(
+    tmp: &Path,
+    to: &Path,
+    bytes: &[u8],
+    replace: bool,
+    part: Part,
+) -> io::Result<()> {
     let written = write_unforced(tmp, bytes, part).and_then(|_| {
         fault::at(part, Act::Rename)?;
-        fs::rename(tmp, to)
+        if replace { fs::rename(tmp, to) } else { rename_new(tmp, to) }
     });
     if written.is_err() {
         drop(fs::remove_file(tmp));
@@ -86,19 +93,7 @@ pub(crate) fn write_lightly(tmp: &Path, to: &Path, bytes: &[u8], part: Part) -> 
     written
 }
 
-/// As [`write_lightly`]; an existing `to` stays and `AlreadyExists` is the answer.
-pub(super) fn write_new_lightly(tmp: &Path, to: &Path, bytes: &[u8], part: Part) -> io::Result<()> {
-    let written = write_unforced(tmp, bytes, part).and_then(|_| {
-        fault::at(part, Act::Rename)?;
-        rename_new(tmp, to)
-    });
-    if written.is_err() {
-        drop(fs::remove_file(tmp));
-    }
-    written
-}
-
-/// Forces a file that [`write_new_lightly`] wrote to disk, and its name; one that is gone needs it no more.
+/// Forces a file that [`write_lightly`] wrote to disk, and its name; one that is gone needs it no more.
 pub(super) fn force(path: &Path, part: Part) -> io::Result<()> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -143,7 +143,7 @@ impl Spool {
 
     /// Writes a file that is not there yet; power loss may leave it empty.
     fn write_new_lightly(&self, path: &Path, value: &impl Serialize, part: Part) -> io::Result<()> {
-        file::write_new_lightly(&self.tmp(), path, &line(value)?, part)
+        file::write_lightly(&self.tmp(), path, &line(value)?, false, part)
     }
 
     fn accepted(&self, written: io::Result<()>) -> Result<bool, Error> {
@@ -190,7 +190,7 @@ impl Spool {
         value: &impl Serialize,
         part: Part,
     ) -> io::Result<()> {
-        file::write_lightly(&self.tmp(), path, &line(value)?, part)
+        file::write_lightly(&self.tmp(), path, &line(value)?, true, part)
     }
 
     fn write_json(&self, path: &Path, value: &impl Serialize, replace: bool, part: Part) -> io::Result<()> {
