@@ -66,8 +66,7 @@ impl<'t> Key<'t> {
     }
 
     pub(crate) fn is(&self, names: &[&str]) -> bool {
-        let own = self.name();
-        names.iter().any(|name| own.eq_ignore_ascii_case(name))
+        names.iter().any(|name| self.name().eq_ignore_ascii_case(name))
     }
 
     /// `name="DB_PASSWORD" value="…"`, as settings in XML and environments in JSON are written; `words`
@@ -123,7 +122,7 @@ impl<'t> Key<'t> {
     }
 
     pub(crate) fn ends_in(&self, name: &str) -> bool {
-        let at = (self.end - self.start).checked_sub(name.len());
+        let at = self.name().len().checked_sub(name.len());
         at.and_then(|at| self.name().get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(name))
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn find_pairs(text: &str, rule: &'static str, secrets: &Secrets<'_>, 
         let is_in_program = text.get(..at).is_some_and(|before| before.ends_with(' ')) && is_call(said);
         // `https://x-access-token:…@github.com` is the business of URLs.
         let is_of_url =
-            || said.contains('@') && text.get(..key.start).is_some_and(|head| head.ends_with("//"));
+            || said.contains('@') && text.get(..key.start).is_some_and(|head| head.ends_with("://"));
         let is_other =
             is_in_program || is_of_url() || is_named_like(&key, said) || is_said_of(&key, words, said, end);
         if !is_other && !is_small_number(said) && !is_harmless(said) {

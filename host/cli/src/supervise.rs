@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::SystemTime;
 
 #[cfg(target_os = "linux")]
@@ -19,6 +19,8 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid,
 };
+#[cfg(target_os = "linux")]
+use rustix_libc_wrappers::process::SignalExt as _;
 use shelltrack_tracker::EndedAt;
 use signal_hook::consts::signal::{
     SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1,
@@ -51,6 +53,18 @@ fn passed_on() -> impl Iterator<Item = i32> {
 #[cfg(not(target_os = "linux"))]
 fn passed_on() -> impl Iterator<Item = i32> {
     PASSED_ON.into_iter()
+}
+
+/// The signal of that number.
+#[cfg(target_os = "linux")]
+fn numbered(signal: i32) -> Option<Signal> {
+    Signal::from_raw(signal)
+}
+
+/// The signal of that number.
+#[cfg(not(target_os = "linux"))]
+fn numbered(signal: i32) -> Option<Signal> {
+    Signal::from_named_raw(signal)
 }
 
 /// Why a command did not start.
@@ -198,7 +212,10 @@ impl Supervisor {
                 self.continue_as_well(child);
             }
             signal if is_sent_to_us(origin, child) => {
-                send(child, signal);
+                if let Some(signal) = numbered(signal) {
+                    // The command may have become another user's, or be gone by now.
+                    let _ = kill_process(child, signal);
+                }
             }
             SIGINT => self.interrupted = true,
             _ => {}
@@ -221,22 +238,6 @@ impl Supervisor {
             true => kill_process_group(child, Signal::CONT),
             false => kill_process(child, Signal::CONT),
         };
-    }
-}
-
-/// Sends a signal by its number; the command may have become another user's, or be gone by now.
-fn send(child: Pid, signal: i32) {
-    match Signal::from_named_raw(signal) {
-        Some(signal) => _ = kill_process(child, signal),
-        // Of the rest there are no names, and so no safe call: the system's shell has one.
-        None => {
-            let mut shell = Command::new("/bin/sh");
-            shell.args(["-c", "kill -$0 $1", &signal.to_string(), &child.as_raw_pid().to_string()]);
-            let silent = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            if let Err(error) = silent.status() {
-                tracing::warn!(%error, signal, "a signal is not passed on");
-            }
-        }
     }
 }
 

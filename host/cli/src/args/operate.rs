@@ -9,9 +9,9 @@ use crate::config::SessionBuddy;
 pub(crate) const STATUS_HELP: &str = "\
 Exit status: 0 while nobody is needed, 1 when something needs a person: dead letters, a server that \
 refuses us, lacks the tracking tools or does not answer for more than 10 minutes, events that wait for \
-more than an hour, an agent that is stopped while they do, sessions refused within the last day, a breaker held open by hand, a disk that is full \
-or read-only, a spool that cannot be used. A server that is away for a moment needs nobody. With \
---prometheus: 0 when it was written.
+more than an hour, an agent that is stopped while they do, sessions refused within the last day, a \
+breaker held open by hand, a disk that is full or read-only, a spool that cannot be used. A server \
+that is away for a moment needs nobody. With --prometheus: 0 when it was written.
 
 Examples:
   shelltrack status
