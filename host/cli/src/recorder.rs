@@ -98,9 +98,11 @@ fn record(
         Ok(session) => session,
         Err(error) => {
             // Kept until the command is over: it may ask.
-            let _word = tracker.leave_word_of_refusal(&key);
+            let word = tracker.leave_word_of_refusal(&key);
             tracing::warn!(%error, "the session is not recorded");
             drop(ends.recv());
+            // Before anybody is told: then this process ends.
+            drop(word);
             if matches!(error, Error::TooManyStarts { .. } | Error::SpoolFull { .. }) {
                 // Nobody listens any more when the command ended long ago.
                 drop(tell.send(Told::Failed(error)));
